@@ -1,0 +1,182 @@
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+
+use socket2::{Domain, SockRef, Socket, Type};
+use support::{DEADLINE, Program, python};
+
+fn server(addr: &str) -> Program {
+    Program::start(Command::new(env!("CARGO_BIN_EXE_echo-server")).arg(addr))
+}
+
+fn client(addr: SocketAddr) -> Program {
+    Program::start(Command::new(env!("CARGO_BIN_EXE_echo-client")).arg(addr.to_string()))
+}
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&addr, DEADLINE).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+#[test]
+fn the_client_prints_the_reply() {
+    let mut server = server("127.0.0.1:0");
+    let mut client = client(server.address());
+    assert_eq!(client.line(), r#"received "Hello, world""#);
+    assert!(client.finish().0.success());
+    assert!(server.log().ends_with(": connected"));
+    assert!(server.log().ends_with(": closed after 12 bytes"));
+}
+
+#[test]
+fn another_message_comes_back_too() {
+    let mut server = server("127.0.0.1:0");
+    let mut client = Program::start(
+        Command::new(env!("CARGO_BIN_EXE_echo-client"))
+            .arg(server.address().to_string())
+            .arg("粘包"),
+    );
+    assert_eq!(client.line(), r#"received "粘包""#);
+}
+
+#[test]
+fn every_byte_returns_in_order_however_it_is_split() {
+    let mut server = server("127.0.0.1:0");
+    let mut stream = connect(server.address());
+    let sent: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let mut writer = stream.try_clone().unwrap();
+    let expected = sent.clone();
+    let sender = std::thread::spawn(move || {
+        for (i, piece) in sent.chunks(777).enumerate() {
+            writer.write_all(&piece[..i % piece.len()]).unwrap();
+            writer.write_all(&piece[i % piece.len()..]).unwrap();
+        }
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    sender.join().unwrap();
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn a_reply_arrives_after_half_close() {
+    let mut server = server("127.0.0.1:0");
+    let mut stream = connect(server.address());
+    stream.write_all(b"last words").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert_eq!(reply, "last words");
+}
+
+#[test]
+fn a_reset_ends_that_client_only() {
+    let mut server = server("127.0.0.1:0");
+    let addr = server.address();
+    let mut rude = connect(addr);
+    rude.write_all(b"Hello").unwrap();
+    assert!(server.log().ends_with(": connected"));
+    // Closing with a linger time of zero sends RST instead of FIN.
+    SockRef::from(&rude)
+        .set_linger(Some(std::time::Duration::ZERO))
+        .unwrap();
+    drop(rude);
+    let end = server.log();
+    assert!(end.contains("reset"), "{end}");
+
+    assert_eq!(client(addr).line(), r#"received "Hello, world""#);
+}
+
+#[test]
+fn the_second_client_waits_until_the_first_has_closed() {
+    let mut server = server("127.0.0.1:0");
+    let addr = server.address();
+    let first = connect(addr);
+    assert!(server.log().ends_with(": connected"));
+
+    let mut second = connect(addr);
+    second.write_all(b"my turn?").unwrap();
+    second
+        .set_read_timeout(Some(std::time::Duration::from_millis(200)))
+        .unwrap();
+    let mut reply = [0; 8];
+    let error = second.read(&mut reply).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        "{error}"
+    );
+
+    drop(first);
+    second.set_read_timeout(Some(DEADLINE)).unwrap();
+    second.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"my turn?");
+}
+
+#[test]
+fn dropping_the_stream_is_what_the_server_sees_as_the_end() {
+    let mut server = server("127.0.0.1:0");
+    let stream = connect(server.address());
+    assert!(server.log().ends_with(": connected"));
+    drop(stream);
+    assert!(server.log().ends_with(": closed after 0 bytes"));
+}
+
+#[test]
+fn without_a_server_the_client_names_the_address_and_the_cause() {
+    // Bound but not listening: nobody else can take the port, and nobody answers.
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    bound
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    let addr = bound.local_addr().unwrap().as_socket().unwrap();
+    let (status, stdout, stderr) = client(addr).finish();
+    assert!(!status.success());
+    assert_eq!(stdout, [] as [&str; 0]);
+    assert_eq!(stderr.len(), 1, "{stderr:?}");
+    assert!(
+        stderr[0].starts_with(&format!("echo-client: connect to {addr}: ")),
+        "{stderr:?}"
+    );
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_cause() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let (status, stdout, stderr) = server(&addr.to_string()).finish();
+    assert!(!status.success());
+    assert_eq!(stdout, [] as [&str; 0]);
+    assert_eq!(stderr.len(), 1, "{stderr:?}");
+    assert!(
+        stderr[0].starts_with(&format!("echo-server: bind {addr}: ")),
+        "{stderr:?}"
+    );
+}
+
+#[test]
+fn the_python_client_gets_its_reply() {
+    let Some(mut python) = python("echo-client.py") else {
+        return;
+    };
+    let mut server = server("127.0.0.1:0");
+    let addr = server.address();
+    let mut client = Program::start(python.args([addr.ip().to_string(), addr.port().to_string()]));
+    assert_eq!(client.line(), "received b'Hello, world'");
+    assert!(client.finish().0.success());
+}
+
+#[test]
+fn the_python_server_answers_and_ends() {
+    let Some(mut python) = python("echo-server.py") else {
+        return;
+    };
+    let mut server = Program::start(python.args(["127.0.0.1", "0"]));
+    let mut client = client(server.address());
+    assert_eq!(client.line(), r#"received "Hello, world""#);
+    assert!(server.finish().0.success());
+}
