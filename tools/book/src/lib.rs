@@ -1,0 +1,72 @@
+//! The one command of this repository: builds the book, serves it, makes new listings.
+
+mod build;
+mod new;
+mod serve;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+pub use build::{BuildError, build_into};
+
+/// What `cargo book` understands.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo book",
+    bin_name = "cargo book",
+    about = "Builds and serves the book"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build the book, serve it on 127.0.0.1 and reload the browser after every change
+    Serve {
+        /// The port to listen on; without it 3000, or any free port if 3000 is taken
+        #[arg(long)]
+        port: Option<u16>,
+        /// Open the book in a browser
+        #[arg(long)]
+        open: bool,
+    },
+    /// Build the static site into book/
+    Build,
+    /// Make a new listing that passes the house rules, and show it at the end of its chapter
+    New {
+        /// The chapter's page without its ending, such as tcp/echo
+        chapter: String,
+        /// The package's name, such as echo-upper
+        listing: String,
+    },
+}
+
+/// Does what the command line says, in the repository that `start` lies in.
+pub fn run(cli: Cli, start: &Path) -> Result<()> {
+    let root = root_of(start)?;
+    match cli.command {
+        Command::Serve { port, open } => serve::serve(&root, port, open),
+        Command::Build => build::build(&root),
+        Command::New { chapter, listing } => new::new(&root, &chapter, &listing),
+    }
+}
+
+/// The nearest folder upwards from `start` that holds a book.
+fn root_of(start: &Path) -> Result<PathBuf> {
+    start
+        .ancestors()
+        .find(|folder| {
+            folder.join("book.toml").is_file() && folder.join("src/SUMMARY.md").is_file()
+        })
+        .map(Path::to_path_buf)
+        .with_context(|| {
+            format!(
+                "no book.toml with src/SUMMARY.md beside it in {} or above",
+                start.display()
+            )
+        })
+}

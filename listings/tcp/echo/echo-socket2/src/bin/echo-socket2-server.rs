@@ -22,7 +22,6 @@ fn main() -> ExitCode {
     }
 }
 
-// ANCHOR: run
 fn run(addr: &str) -> Result<()> {
     let listener = listen(addr).with_context(|| format!("listen on {addr}"))?;
     println!("listening on {}", socket_addr(&listener.local_addr()?)?);
@@ -45,7 +44,6 @@ fn run(addr: &str) -> Result<()> {
         }
     }
 }
-// ANCHOR_END: run
 
 // ANCHOR: listen
 /// What `TcpListener::bind` does on Unix, one call a line.

@@ -1,0 +1,162 @@
+//! What a page shows is what a listing holds, and the other way round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pages::{Block, Page, Part, Problem, anchors, join_relative};
+
+use crate::{House, show};
+
+/// A code block that may stand on a page itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Exception {
+    pub page: &'static str,
+    /// The block's first line.
+    pub first_line: &'static str,
+    pub reason: &'static str,
+}
+
+/// Every Rust and Python block is one include from `listings/`, but for the exceptions, which are all needed.
+pub fn code_comes_from_listings(house: &House, exceptions: &[Exception]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut needed = BTreeSet::new();
+    for page in &house.book.pages {
+        for block in &page.blocks {
+            if !block.is_rust() && block.tags().next() != Some("python") {
+                continue;
+            }
+            if is_one_include(page, block) {
+                continue;
+            }
+            let exception = exceptions.iter().position(|exception| {
+                page.path == Path::new(exception.page)
+                    && block.text.lines().next().map(str::trim) == Some(exception.first_line)
+            });
+            match exception {
+                Some(index) => {
+                    needed.insert(index);
+                }
+                None => problems.push(Problem::new(
+                    &page.path,
+                    block.line,
+                    "this code stands on the page itself; move it into a listing and include it with \
+                     {{#include …}} or {{#rustdoc_include …:anchor}}, alone in its block",
+                )),
+            }
+        }
+    }
+    for (index, exception) in exceptions.iter().enumerate() {
+        if !needed.contains(&index) {
+            problems.push(Problem::new(
+                exception.page,
+                0,
+                format!(
+                    "the exception for the block that begins with {:?} ({}) is no longer needed; remove it",
+                    exception.first_line, exception.reason
+                ),
+            ));
+        }
+    }
+    problems
+}
+
+fn is_one_include(page: &Page, block: &Block) -> bool {
+    let folder = page.path.parent().expect("a page lies in src/");
+    let text = block.text.trim();
+    let mut includes = page
+        .includes
+        .iter()
+        .filter(|include| include.line == block.line + 1);
+    let Some(include) = includes.next() else {
+        return false;
+    };
+    text.starts_with("{{#")
+        && text.ends_with("}}")
+        && text.lines().count() == 1
+        && includes.next().is_none()
+        && join_relative(folder, &include.path).is_some_and(|path| path.starts_with("listings"))
+}
+
+/// Every listing is shown by the chapter that owns it, whole: each of its programs, each of its anchors.
+pub fn listings_are_on_pages(house: &House) -> Vec<Problem> {
+    // For each file that is included anywhere: the anchors that are used, and the pages.
+    let mut used: BTreeMap<PathBuf, (BTreeSet<&str>, BTreeSet<&PathBuf>)> = BTreeMap::new();
+    for page in &house.book.pages {
+        let folder = page.path.parent().expect("a page lies in src/");
+        for include in &page.includes {
+            let Some(path) = join_relative(folder, &include.path) else {
+                continue;
+            };
+            let (names, pages) = used.entry(path).or_default();
+            pages.insert(&page.path);
+            if let Part::Anchor(name) = &include.part {
+                names.insert(name);
+            }
+        }
+    }
+
+    // A listing that can be copied out has its own copy of what another one shows already.
+    let shown: BTreeSet<Vec<u8>> = used
+        .keys()
+        .filter_map(|path| fs::read(house.root.join(path)).ok())
+        .collect();
+    let is_shown =
+        |path: &Path| fs::read(house.root.join(path)).is_ok_and(|text| shown.contains(&text));
+
+    let mut problems = Vec::new();
+    for listing in house.listings() {
+        let page = listing.page();
+        if !house.book.pages.iter().any(|written| written.path == page) {
+            problems.push(Problem::new(
+                listing.manifest(),
+                0,
+                format!(
+                    "its chapter would be {}, which is no chapter of src/SUMMARY.md",
+                    show(&page)
+                ),
+            ));
+            continue;
+        }
+        let on_its_page = used
+            .iter()
+            .any(|(path, (_, pages))| path.starts_with(&listing.folder) && pages.contains(&page));
+        if !on_its_page {
+            problems.push(Problem::new(
+                listing.manifest(),
+                0,
+                format!("{} includes nothing of this listing", show(&page)),
+            ));
+            continue;
+        }
+        for folder in ["src", "python", "broken", "strace"] {
+            for path in listing.files(house, folder) {
+                if path.extension().is_some_and(|ending| ending == "pyc") {
+                    continue;
+                }
+                let Some((names, _)) = used.get(&path) else {
+                    if is_shown(&path) {
+                        continue;
+                    }
+                    problems.push(Problem::new(
+                        &path,
+                        0,
+                        "no page includes this file; show it, or remove it",
+                    ));
+                    continue;
+                };
+                let text = fs::read_to_string(house.root.join(&path)).unwrap_or_default();
+                for (name, (line, _)) in anchors(&text) {
+                    if !names.contains(name.as_str()) {
+                        problems.push(Problem::new(
+                            &path,
+                            line,
+                            format!("no page uses the anchor {name}; include it, or remove it"),
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,178 @@
+//! Listings as packages: complete in themselves, and alike.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use pages::Problem;
+use spdx::Expression;
+
+use crate::{House, show};
+
+/// Licences under which a dependency may be passed on with a program of the reader's.
+const LICENCES: [&str; 13] = [
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    // The icons that mdBook puts on every page.
+    "CC-BY-4.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "MPL-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// The file that every listing with programs to test has a copy of.
+const SUPPORT: &str = "tests/support/mod.rs";
+/// The copy that the others are compared with.
+const SUPPORT_OF: &str = "listings/tcp/echo/echo";
+
+/// A listing's manifest is complete, its name is unlike others, and nothing in it needs this repository.
+pub fn listings_stand_alone(house: &House) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let model = fs::read_to_string(house.root.join(SUPPORT_OF).join(SUPPORT)).unwrap_or_default();
+    for listing in house.listings() {
+        let package = listing.package;
+        let manifest = listing.manifest();
+        let mut say = |message: String| problems.push(Problem::new(&manifest, 0, message));
+
+        if listing
+            .folder
+            .file_name()
+            .is_none_or(|name| name != package.name.as_str())
+        {
+            say(format!(
+                "the package {} lies in a folder of another name",
+                package.name
+            ));
+        }
+        let text = fs::read_to_string(house.root.join(&manifest)).unwrap_or_default();
+        for (index, line) in text.lines().enumerate() {
+            let line: String = line.chars().filter(|c| !c.is_whitespace()).collect();
+            if line.contains("workspace=true") {
+                let message = "a listing can be copied out, so it can't take this from the workspace; write it out";
+                problems.push(Problem::new(&manifest, index + 1, message));
+            }
+        }
+        let mut say = |message: String| problems.push(Problem::new(&manifest, 0, message));
+        for dependency in &package.dependencies {
+            if let Some(path) = &dependency.path {
+                say(format!(
+                    "it depends on {path}, which does not come along when the listing is copied out"
+                ));
+            }
+        }
+        if package.edition != cargo_metadata::Edition::E2024 {
+            say("set edition = \"2024\"".to_string());
+        }
+        if package.license.as_deref() != Some("MIT OR Apache-2.0") {
+            say("set license = \"MIT OR Apache-2.0\"".to_string());
+        }
+        if package.publish.as_deref() != Some(&[]) {
+            say("set publish = false".to_string());
+        }
+        if package.description.is_none() {
+            say("say in description what it is".to_string());
+        }
+        for target in package.targets.iter().filter(|target| target.is_bin()) {
+            let name = target.name.as_str();
+            let begins = name
+                .strip_prefix(package.name.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+            if !begins {
+                say(format!(
+                    "the program {name} must be called {0} or {0}-…",
+                    package.name
+                ));
+            }
+        }
+        let support = listing.folder.join(SUPPORT);
+        if let Ok(text) = fs::read_to_string(house.root.join(&support))
+            && text != model
+        {
+            problems.push(Problem::new(
+                support,
+                0,
+                format!("differs from {SUPPORT_OF}/{SUPPORT}; all copies are the same, so change them together"),
+            ));
+        }
+    }
+    problems
+}
+
+/// All listings ask for the same version of a dependency.
+pub fn dependencies_agree(house: &House) -> Vec<Problem> {
+    let mut wanted: BTreeMap<&str, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for listing in house.listings() {
+        for dependency in &listing.package.dependencies {
+            wanted
+                .entry(&dependency.name)
+                .or_default()
+                .entry(dependency.req.to_string())
+                .or_default()
+                .push(show(&listing.manifest()));
+        }
+    }
+    let mut problems = Vec::new();
+    for (name, versions) in wanted {
+        if versions.len() < 2 {
+            continue;
+        }
+        // The one that most listings want is taken for the right one.
+        let (common, _) = versions
+            .iter()
+            .max_by_key(|(_, manifests)| manifests.len())
+            .expect("there are two at least");
+        for (version, manifests) in versions.iter().filter(|(version, _)| *version != common) {
+            for manifest in manifests {
+                let message = format!(
+                    "wants {name} {version}, and other listings want {common}; make them the same"
+                );
+                problems.push(Problem::new(manifest, 0, message));
+            }
+        }
+    }
+    problems
+}
+
+/// Every dependency may be passed on.
+pub fn licences_are_allowed(house: &House) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for package in &house.metadata.packages {
+        let label = format!("{} {}", package.name, package.version);
+        let allowed = match package.license.as_deref() {
+            None => Err("it states no licence".to_string()),
+            // Some packages still write `MIT/Apache-2.0`.
+            Some(licence) => match Expression::parse_mode(licence, spdx::ParseMode::LAX) {
+                Err(error) => Err(format!("its licence {licence:?} can't be read: {error}")),
+                Ok(expression) => {
+                    let ok = expression.evaluate(|wanted| {
+                        wanted
+                            .license
+                            .id()
+                            .is_some_and(|id| LICENCES.contains(&id.name))
+                    });
+                    if ok {
+                        Ok(())
+                    } else {
+                        Err(format!(
+                            "its licence {licence} is not among the allowed ones"
+                        ))
+                    }
+                }
+            },
+        };
+        if let Err(message) = allowed {
+            problems.push(Problem::new(
+                "Cargo.lock",
+                0,
+                format!("{label}: {message}; do without it, or add the licence to ci/house/src/packages.rs"),
+            ));
+        }
+    }
+    problems
+}

@@ -1,0 +1,90 @@
+//! The repository keeps the house rules. Each test's message says where and what to do.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use house::{Exception, House, report};
+use pages::Problem;
+
+/// Code that may stand on a page itself, each with its reason.
+const EXCEPTIONS: &[Exception] = &[];
+
+static HOUSE: LazyLock<House> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    House::open(root.canonicalize().unwrap()).unwrap_or_else(|error| panic!("{error:#}"))
+});
+
+#[track_caller]
+fn none(problems: Vec<Problem>) {
+    assert!(problems.is_empty(), "\n{}", report(&problems));
+}
+
+#[test]
+fn code_on_a_page_comes_from_a_listing() {
+    none(house::code_comes_from_listings(&HOUSE, EXCEPTIONS));
+}
+
+#[test]
+fn every_include_resolves() {
+    none(pages::check_includes(&HOUSE.book));
+}
+
+#[test]
+fn every_listing_and_anchor_is_on_a_page() {
+    none(house::listings_are_on_pages(&HOUSE));
+}
+
+#[test]
+fn every_listing_passes_its_tests_when_copied_out() {
+    none(house::copies_pass(&HOUSE).unwrap());
+}
+
+#[test]
+fn every_heading_has_an_id_of_its_own() {
+    none(pages::check_ids(&HOUSE.book));
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    none(pages::check_links(&HOUSE.book));
+}
+
+#[test]
+fn the_summary_and_the_pages_match() {
+    none(house::chapters_and_files_match(&HOUSE));
+}
+
+#[test]
+fn every_command_can_be_typed() {
+    none(house::commands_exist(&HOUSE));
+}
+
+#[test]
+fn every_listing_stands_alone() {
+    none(house::listings_stand_alone(&HOUSE));
+}
+
+#[test]
+fn listings_agree_on_versions() {
+    none(house::dependencies_agree(&HOUSE));
+}
+
+#[test]
+fn every_licence_is_allowed() {
+    none(house::licences_are_allowed(&HOUSE));
+}
+
+#[test]
+fn nothing_is_misspelt() {
+    none(house::spelling(&HOUSE).unwrap());
+}
+
+#[test]
+fn no_line_ends_in_a_space() {
+    none(house::trailing_spaces(&HOUSE).unwrap());
+}
+
+#[test]
+fn captions_are_sentences() {
+    none(house::captions(&HOUSE));
+}
