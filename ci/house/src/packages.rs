@@ -26,15 +26,12 @@ const LICENCES: [&str; 13] = [
     "Zlib",
 ];
 
-/// The file that every listing with programs to test has a copy of.
+/// Every listing whose tests run programs has a copy of this file.
 const SUPPORT: &str = "tests/support/mod.rs";
-/// The copy that the others are compared with.
-const SUPPORT_OF: &str = "listings/tcp/echo/echo";
 
 /// A listing's manifest is complete, its name is unlike others, and nothing in it needs this repository.
 pub fn listings_stand_alone(house: &House) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let model = fs::read_to_string(house.root.join(SUPPORT_OF).join(SUPPORT)).unwrap_or_default();
     for listing in house.listings() {
         let package = listing.package;
         let manifest = listing.manifest();
@@ -92,12 +89,12 @@ pub fn listings_stand_alone(house: &House) -> Vec<Problem> {
         }
         let support = listing.folder.join(SUPPORT);
         if let Ok(text) = fs::read_to_string(house.root.join(&support))
-            && text != model
+            && text != book::SUPPORT
         {
             problems.push(Problem::new(
                 support,
                 0,
-                format!("differs from {SUPPORT_OF}/{SUPPORT}; all copies are the same, so change them together"),
+                "differs from the same file of the listing echo; all copies are the same, so change them together",
             ));
         }
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 pub use build::{BuildError, build_into};
+pub use new::SUPPORT;
 
 /// What `cargo book` understands.
 #[derive(Debug, Parser)]

@@ -14,8 +14,9 @@ const MANIFEST: &str = include_str!("../template/Cargo.toml.txt");
 const PROGRAM: &str = include_str!("../template/main.rs.txt");
 const TEST: &str = include_str!("../template/test.rs.txt");
 const SECTION: &str = include_str!("../template/section.md.txt");
-/// Every listing has its own copy, because a listing can be copied out alone.
-const SUPPORT: &str = include_str!("../../../listings/tcp/echo/echo/tests/support/mod.rs");
+/// `tests/support/mod.rs` of every listing whose tests run programs. Each has its own copy, because a
+/// listing can be copied out alone.
+pub const SUPPORT: &str = include_str!("../../../listings/tcp/echo/echo/tests/support/mod.rs");
 
 pub(crate) fn new(root: &Path, chapter: &str, listing: &str) -> Result<()> {
     let chapter = chapter
@@ -158,9 +159,13 @@ fn add_member(root: &Path, chapter: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// Every file below `folder`, sorted; none if there is no such folder.
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
+    let mut folders = Vec::new();
+    if folder.exists() {
+        folders.push(folder.to_path_buf());
+    }
     while let Some(folder) = folders.pop() {
         let entries =
             fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;

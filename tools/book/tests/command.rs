@@ -1,0 +1,320 @@
+//! `cargo book` as its user meets it: on a small book of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// Far longer than anything here takes, so that only a hang meets it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+const PAGE: &str = "src/one.md";
+
+fn small_book() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write(root, "book.toml", "[book]\ntitle = \"Small\"\n");
+    write(
+        root,
+        "src/SUMMARY.md",
+        "# Summary\n\n- [One](one.md)\n- [Two]()\n",
+    );
+    write(root, PAGE, "# One {#one}\n\nThe first text.\n");
+    folder
+}
+
+fn write(root: &Path, file: &str, text: &str) {
+    let path = root.join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn book(root: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_book"));
+    command.args(args).current_dir(root);
+    command
+}
+
+/// Runs to the end; returns whether it succeeded, and stdout and stderr together.
+fn run(root: &Path, args: &[&str]) -> (bool, String) {
+    let output = book(root, args).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn build_writes_the_site() {
+    let folder = small_book();
+    let (ok, said) = run(folder.path(), &["build"]);
+    assert!(ok, "{said}");
+    assert!(said.starts_with("built 1 pages into "), "{said}");
+    let page = fs::read_to_string(folder.path().join("book/one.html")).unwrap();
+    assert!(page.contains("The first text."));
+
+    // From a folder inside of the repository too, and again over what is there.
+    let (ok, said) = run(&folder.path().join("src"), &["build"]);
+    assert!(ok, "{said}");
+}
+
+#[test]
+fn a_mistake_stops_the_build_and_leaves_the_old_site() {
+    let folder = small_book();
+    let root = folder.path();
+    assert!(run(root, &["build"]).0);
+    for (mistake, message) in [
+        (
+            "{{#include nowhere.rs}}",
+            "src/one.md:3: can't include src/nowhere.rs: ",
+        ),
+        (
+            "{{#include SUMMARY.md:part}}",
+            "src/one.md:3: no anchor part in src/SUMMARY.md",
+        ),
+        (
+            "{{#figure x}}",
+            "src/one.md:3: unknown directive {{#figure}}",
+        ),
+        (
+            "[there](there.md)",
+            "src/one.md:3: link there.md: src/there.md is no chapter of SUMMARY.md",
+        ),
+        (
+            "[there](#there)",
+            "src/one.md:3: link #there: no id there in src/one.md",
+        ),
+        ("<div>", "mdBook says: "),
+    ] {
+        write(root, PAGE, &format!("# One {{#one}}\n\n{mistake}\n"));
+        let (ok, said) = run(root, &["build"]);
+        assert!(!ok, "{mistake}");
+        assert!(said.contains(message), "{said}");
+        let page = fs::read_to_string(root.join("book/one.html")).unwrap();
+        assert!(page.contains("The first text."));
+    }
+    let names: Vec<_> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with('.'))
+        .collect();
+    assert!(names.is_empty(), "left behind: {names:?}");
+}
+
+#[test]
+fn outside_of_a_book_it_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ok, said) = run(folder.path(), &["build"]);
+    assert!(!ok);
+    assert!(
+        said.starts_with("error: no book.toml with src/SUMMARY.md beside it in "),
+        "{said}"
+    );
+}
+
+/// `cargo book serve`, ended when it goes out of scope.
+struct Server {
+    child: Child,
+    said: Receiver<String>,
+    addr: SocketAddr,
+}
+
+impl Server {
+    fn start(root: &Path, args: &[&str]) -> Server {
+        let mut child = book(root, &[&["serve"], args].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, said) = mpsc::channel();
+        let outputs: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
+        for output in outputs {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        let addr = loop {
+            let line = said.recv_timeout(DEADLINE).expect("an address");
+            if let Some(url) = line.strip_prefix("serving on http://") {
+                break url.trim_end_matches('/').parse().unwrap();
+            }
+        };
+        Server { child, said, addr }
+    }
+
+    /// Waits for a line that contains `part`.
+    fn says(&self, part: &str) {
+        loop {
+            let line = self
+                .said
+                .recv_timeout(DEADLINE)
+                .unwrap_or_else(|_| panic!("it never says {part:?}"));
+            if line.contains(part) {
+                return;
+            }
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect_timeout(&self.addr, DEADLINE).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = self.connect();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: book\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        String::from_utf8_lossy(&response).into_owned()
+    }
+
+    /// A page that is open in a browser, waiting to be told to reload.
+    fn open_page(&self) -> TcpStream {
+        let mut stream = self.connect();
+        write!(
+            stream,
+            "GET /__livereload HTTP/1.1\r\nHost: book\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(
+            head.starts_with(b"HTTP/1.1 101"),
+            "{}",
+            String::from_utf8_lossy(&head)
+        );
+        stream
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The one frame that says so: final, text, six bytes (RFC 6455, section 5.2).
+fn reloads(mut page: TcpStream) {
+    let mut frame = [0; 8];
+    page.read_exact(&mut frame).unwrap();
+    assert_eq!(&frame, b"\x81\x06reload");
+}
+
+#[test]
+fn a_change_reloads_the_page_and_a_mistake_does_not() {
+    let folder = small_book();
+    let root = folder.path();
+    let server = Server::start(root, &["--port", "0"]);
+    assert!(server.get("/one.html").contains("The first text."));
+    assert!(server.get("/one.html").contains("__livereload"));
+    assert!(server.get("/none.html").starts_with("HTTP/1.1 404"));
+
+    let page = server.open_page();
+    write(root, PAGE, "# One {#one}\n\nThe second text.\n");
+    reloads(page);
+    assert!(server.get("/one.html").contains("The second text."));
+
+    write(root, PAGE, "# One {#one}\n\n[gone](gone.md)\n");
+    server.says("src/one.md:3: link gone.md");
+    assert!(server.get("/one.html").contains("The second text."));
+
+    let page = server.open_page();
+    write(root, PAGE, "# One {#one}\n\nThe third text.\n");
+    reloads(page);
+    assert!(server.get("/one.html").contains("The third text."));
+
+    // Settings count too, and an editor may replace the file instead of writing to it.
+    let page = server.open_page();
+    write(root, "book.toml.new", "[book]\ntitle = \"Renamed\"\n");
+    fs::rename(root.join("book.toml.new"), root.join("book.toml")).unwrap();
+    reloads(page);
+    assert!(server.get("/one.html").contains("Renamed"));
+}
+
+#[test]
+fn a_mistake_at_the_start_is_shown_until_it_is_mended() {
+    let folder = small_book();
+    let root = folder.path();
+    write(root, PAGE, "# One {#one}\n\n[gone](gone.md)\n");
+    let server = Server::start(root, &["--port", "0"]);
+    let response = server.get("/one.html");
+    assert!(response.starts_with("HTTP/1.1 503"), "{response}");
+    assert!(
+        response.contains("src/one.md:3: link gone.md"),
+        "{response}"
+    );
+    write(root, PAGE, "# One {#one}\n\nMended.\n");
+    server.says("built 1 pages");
+    // The line comes before the switch, so ask until it has happened; every answer is one or the other.
+    let mut response = server.get("/one.html");
+    while response.starts_with("HTTP/1.1 503") {
+        response = server.get("/one.html");
+    }
+    assert!(response.contains("Mended."), "{response}");
+}
+
+#[test]
+fn a_port_that_was_asked_for_and_is_taken_is_an_error() {
+    let folder = small_book();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let (ok, said) = run(
+        folder.path(),
+        &["serve", "--port", &addr.port().to_string()],
+    );
+    assert!(!ok);
+    assert!(said.starts_with(&format!("error: bind {addr}: ")), "{said}");
+}
+
+#[test]
+fn two_servers_run_side_by_side_without_a_port() {
+    let folder = small_book();
+    let one = Server::start(folder.path(), &[]);
+    let two = Server::start(folder.path(), &[]);
+    assert_ne!(one.addr, two.addr);
+    assert!(two.get("/one.html").contains("The first text."));
+}
+
+#[cfg(unix)]
+#[test]
+fn ending_it_leaves_no_folder_behind() {
+    let folder = small_book();
+    let temp = tempfile::tempdir().unwrap();
+    let child = book(folder.path(), &["serve", "--port", "0"])
+        .env("TMPDIR", temp.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = child;
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("serving on")));
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    let ended = Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(ended.success());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+}
