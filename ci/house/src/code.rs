@@ -78,6 +78,29 @@ fn is_one_include(page: &Page, block: &Block) -> bool {
         && join_relative(folder, &include.path).is_some_and(|path| path.starts_with("listings"))
 }
 
+/// A Rust block of a document at the top of the repository, which can't include, is a part of a listing to the letter.
+pub fn documents_show_listings(house: &House) -> Vec<Problem> {
+    let flat = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let listings: Vec<String> = house
+        .listings()
+        .iter()
+        .flat_map(|listing| listing.files(house, "src"))
+        .filter_map(|path| fs::read_to_string(house.root.join(path)).ok())
+        .map(|text| flat(&text))
+        .collect();
+    let mut problems = Vec::new();
+    for document in &house.documents {
+        for block in document.blocks.iter().filter(|block| block.is_rust()) {
+            let text = flat(block.text.trim());
+            if !listings.iter().any(|listing| listing.contains(&text)) {
+                let message = "no listing holds these lines; copy them from one";
+                problems.push(Problem::new(&document.path, block.line, message));
+            }
+        }
+    }
+    problems
+}
+
 /// Every listing is shown by the chapter that owns it, whole: each of its programs, each of its anchors.
 pub fn listings_are_on_pages(house: &House) -> Vec<Problem> {
     // For each file that is included anywhere: the anchors that are used, and the pages.

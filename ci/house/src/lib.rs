@@ -14,11 +14,13 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use pages::{Book, Page, Problem};
 
-pub use code::{Exception, code_comes_from_listings, listings_are_on_pages};
+pub use code::{
+    Exception, code_comes_from_listings, documents_show_listings, listings_are_on_pages,
+};
 pub use commands::commands_exist;
 pub use copies::copies_pass;
 pub use packages::{dependencies_agree, licences_are_allowed, listings_stand_alone};
-pub use text::{captions, chapters_and_files_match, spelling, trailing_spaces};
+pub use text::{captions, chapters_and_files_match, document_links, spelling, trailing_spaces};
 
 /// The repository, read once for all rules.
 pub struct House {

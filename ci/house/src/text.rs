@@ -47,6 +47,24 @@ pub fn chapters_and_files_match(house: &House) -> Vec<Problem> {
     problems
 }
 
+/// A document's links to files of the repository lead to files that are there; others are https.
+pub fn document_links(house: &House) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for document in &house.documents {
+        for link in &document.links {
+            let file = link.target.split('#').next().unwrap_or_default();
+            if !link.target.starts_with("https://") && !house.root.join(file).exists() {
+                let message = format!(
+                    "link {}: there is no such file, and no https address",
+                    link.target
+                );
+                problems.push(Problem::new(&document.path, link.line, message));
+            }
+        }
+    }
+    problems
+}
+
 /// Nothing is misspelt, as far as a dictionary of common mistakes knows.
 pub fn spelling(house: &House) -> Result<Vec<Problem>> {
     let tokenizer = Tokenizer::new();

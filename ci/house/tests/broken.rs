@@ -71,6 +71,8 @@ fn said(root: &Path, exceptions: &[Exception]) -> String {
     problems.extend(house::spelling(&house).unwrap());
     problems.extend(house::trailing_spaces(&house).unwrap());
     problems.extend(house::captions(&house));
+    problems.extend(house::documents_show_listings(&house));
+    problems.extend(house::document_links(&house));
     report(&problems)
 }
 
@@ -482,5 +484,27 @@ fn the_text_itself() {
     assert!(
         problem.contains("src/tcp/hello.md:3: the caption \"the handshake\" is no sentence"),
         "{problem}"
+    );
+}
+
+#[test]
+fn documents() {
+    let repository = sound();
+    let root = repository.path();
+    let document = "# Hello\n\n[licence](LICENSE)\n\n```rust\nprintln!(\"hello\");\n```\n";
+    write(root, "LICENSE", "");
+    write(root, "README.md", document);
+    assert_eq!(said(root, &[]), "");
+    write(
+        root,
+        "README.md",
+        &document
+            .replace("LICENSE", "LICENCE")
+            .replace("hello", "hullo"),
+    );
+    assert_eq!(
+        said(root, &[]),
+        "README.md:5: no listing holds these lines; copy them from one\n\
+         README.md:3: link LICENCE: there is no such file, and no https address\n"
     );
 }

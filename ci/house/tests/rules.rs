@@ -9,10 +9,16 @@ use pages::Problem;
 /// Code that may stand on a page itself, each with its reason.
 const EXCEPTIONS: &[Exception] = &[];
 
-static HOUSE: LazyLock<House> = LazyLock::new(|| {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    House::open(root.canonicalize().unwrap()).unwrap_or_else(|error| panic!("{error:#}"))
-});
+/// The repository, read once. What stops the reading is said by every test.
+#[track_caller]
+fn house() -> &'static House {
+    static HOUSE: LazyLock<Result<House, String>> = LazyLock::new(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = root.canonicalize().map_err(|error| error.to_string())?;
+        House::open(root).map_err(|error| format!("{error:#}"))
+    });
+    HOUSE.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
 
 #[track_caller]
 fn none(problems: Vec<Problem>) {
@@ -21,70 +27,80 @@ fn none(problems: Vec<Problem>) {
 
 #[test]
 fn code_on_a_page_comes_from_a_listing() {
-    none(house::code_comes_from_listings(&HOUSE, EXCEPTIONS));
+    none(house::code_comes_from_listings(house(), EXCEPTIONS));
+}
+
+#[test]
+fn code_in_a_document_is_a_listing_s() {
+    none(house::documents_show_listings(house()));
 }
 
 #[test]
 fn every_include_resolves() {
-    none(pages::check_includes(&HOUSE.book));
+    none(pages::check_includes(&house().book));
 }
 
 #[test]
 fn every_listing_and_anchor_is_on_a_page() {
-    none(house::listings_are_on_pages(&HOUSE));
+    none(house::listings_are_on_pages(house()));
 }
 
 #[test]
 fn every_listing_passes_its_tests_when_copied_out() {
-    none(house::copies_pass(&HOUSE).unwrap());
+    none(house::copies_pass(house()).unwrap());
 }
 
 #[test]
 fn every_heading_has_an_id_of_its_own() {
-    none(pages::check_ids(&HOUSE.book));
+    none(pages::check_ids(&house().book));
 }
 
 #[test]
 fn every_link_leads_somewhere() {
-    none(pages::check_links(&HOUSE.book));
+    none(pages::check_links(&house().book));
+}
+
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    none(house::document_links(house()));
 }
 
 #[test]
 fn the_summary_and_the_pages_match() {
-    none(house::chapters_and_files_match(&HOUSE));
+    none(house::chapters_and_files_match(house()));
 }
 
 #[test]
 fn every_command_can_be_typed() {
-    none(house::commands_exist(&HOUSE));
+    none(house::commands_exist(house()));
 }
 
 #[test]
 fn every_listing_stands_alone() {
-    none(house::listings_stand_alone(&HOUSE));
+    none(house::listings_stand_alone(house()));
 }
 
 #[test]
 fn listings_agree_on_versions() {
-    none(house::dependencies_agree(&HOUSE));
+    none(house::dependencies_agree(house()));
 }
 
 #[test]
 fn every_licence_is_allowed() {
-    none(house::licences_are_allowed(&HOUSE));
+    none(house::licences_are_allowed(house()));
 }
 
 #[test]
 fn nothing_is_misspelt() {
-    none(house::spelling(&HOUSE).unwrap());
+    none(house::spelling(house()).unwrap());
 }
 
 #[test]
 fn no_line_ends_in_a_space() {
-    none(house::trailing_spaces(&HOUSE).unwrap());
+    none(house::trailing_spaces(house()).unwrap());
 }
 
 #[test]
 fn captions_are_sentences() {
-    none(house::captions(&HOUSE));
+    none(house::captions(house()));
 }
