@@ -10,9 +10,9 @@ use pages::{Page, Problem};
 use crate::House;
 
 /// Programs that a reader has, or is told to install before.
-const PROGRAMS: [&str; 17] = [
+const PROGRAMS: [&str; 18] = [
     "cargo", "cd", "cp", "curl", "echo", "git", "ip", "kill", "nc", "npm", "ping", "printf",
-    "python3", "ss", "strace", "sysctl", "ulimit",
+    "python3", "ss", "strace", "sysctl", "ulimit", "unshare",
 ];
 
 /// Every line of a `console` block, and every `cargo …` in running text, names what exists.
@@ -106,7 +106,7 @@ fn is_upper(word: &str) -> bool {
 fn check_cargo(house: &House, args: &[&str]) -> Result<(), String> {
     let (subcommand, args) = args.split_first().ok_or("cargo alone does nothing")?;
     match *subcommand {
-        "run" => check_run(house, args),
+        "run" | "build" => check_run(house, args),
         "test" => check_test(house, args),
         "book" => check_book(args),
         "fmt" => only(args, &["--check", "--all"]),
