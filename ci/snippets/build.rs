@@ -110,7 +110,8 @@ fn generate(root: &Path, out: &Path) -> Result<String> {
             .unwrap_or("");
         writeln!(
             tests,
-            "#[test] fn {}() {{\n{}    support::fails_to_compile({code:?}, {:?});\n}}\n",
+            "{}#[test] fn {}() {{\n{}    support::fails_to_compile({code:?}, {:?});\n}}\n",
+            needs(snippet),
             test_name(snippet),
             place(snippet),
             visible_and_hidden(&snippet.block.text),
@@ -131,12 +132,13 @@ fn name_places(generated: &str, snippets: &[Snippet]) -> Result<String> {
                 .context("skeptic made more tests than there are snippets")?;
             writeln!(
                 tests,
-                "#[test] fn {}() {{\n{}",
+                "{}#[test] fn {}() {{\n{}",
+                needs(snippet),
                 test_name(snippet),
                 place(snippet)
             )?;
         } else {
-            // The call at the end of a test; a snippet's own lines are not indented like this by skeptic.
+            // The call at the end of a test. A snippet would have to be about skeptic to hold such a line.
             let call = line.starts_with("    skeptic::rt::run_test(") && line.ends_with(", s);");
             let line = if call {
                 line.replacen("skeptic::rt", "support", 1)
@@ -153,6 +155,16 @@ fn name_places(generated: &str, snippets: &[Snippet]) -> Result<String> {
         snippets.len()
     );
     Ok(tests)
+}
+
+/// Some programs use what only Unix has.
+fn needs(snippet: &Snippet) -> &'static str {
+    let text = &snippet.block.text;
+    if text.contains("std::os::unix") || text.contains("std::os::fd") {
+        "#[cfg_attr(not(unix), ignore = \"needs Unix\")] "
+    } else {
+        ""
+    }
 }
 
 fn stem(snippet: &Snippet) -> String {

@@ -129,6 +129,10 @@ fn only(args: &[&str], known: &[&str]) -> Result<(), String> {
 }
 
 fn check_book(args: &[&str]) -> Result<(), String> {
+    // The bare name, in running text.
+    if args.is_empty() {
+        return Ok(());
+    }
     let words = ["cargo book"].iter().chain(args);
     match book::Cli::try_parse_from(words) {
         Ok(_) => Ok(()),

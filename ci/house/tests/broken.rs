@@ -178,10 +178,10 @@ fn a_listing_or_a_part_of_it_on_no_page() {
 
 #[test]
 fn an_include_that_does_not_resolve() {
-    let problem = after(PAGE, "main.rs:body", "mian.rs:body");
+    let problem = after(PAGE, "main.rs:body", "none.rs:body");
     assert!(
         problem
-            .contains("src/tcp/hello.md:8: can't include listings/tcp/hello/hello/src/mian.rs: "),
+            .contains("src/tcp/hello.md:8: can't include listings/tcp/hello/hello/src/none.rs: "),
         "{problem}"
     );
     let problem = after(PAGE, ":body", ":bodi");

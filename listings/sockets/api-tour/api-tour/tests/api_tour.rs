@@ -416,7 +416,7 @@ fn what_a_dropped_buf_reader_had_read_ahead_is_gone() {
 
 #[test]
 fn python_does_what_the_chapter_says_of_it() {
-    let Some(mut python) = python("api-tour-claims.py") else {
+    let Some(mut python) = python("tests/api-tour-claims.py") else {
         return;
     };
     let (status, _, stderr) = Program::start(&mut python).finish();

@@ -119,7 +119,7 @@ fn rust_ignores_sigpipe_before_main() {
 
 #[test]
 fn a_python_timeout_is_a_non_blocking_socket_and_poll() {
-    let Some(program) = python("api-tour-timeout.py").filter(|_| can_trace()) else {
+    let Some(program) = python("tests/api-tour-timeout.py").filter(|_| can_trace()) else {
         return;
     };
     let lines = strace("ioctl,poll,ppoll,setsockopt,recvfrom", &program);

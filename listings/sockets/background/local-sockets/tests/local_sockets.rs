@@ -123,7 +123,7 @@ fn the_type_decides_about_boundaries_and_about_the_end() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_unix_socket_carries_a_descriptor_to_another_process() {
-    let Some(mut python) = python("pass-descriptor.py") else {
+    let Some(mut python) = python("tests/pass-descriptor.py") else {
         return;
     };
     let (status, stdout, stderr) = Program::start(&mut python).finish();

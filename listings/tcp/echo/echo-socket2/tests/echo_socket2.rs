@@ -113,7 +113,7 @@ fn without_a_server_the_client_names_the_address_and_the_cause() {
 
 #[test]
 fn the_python_client_gets_its_reply() {
-    let Some(mut python) = python("echo-client.py") else {
+    let Some(mut python) = python("python/echo-client.py") else {
         return;
     };
     let mut server = server("127.0.0.1:0");
@@ -125,7 +125,7 @@ fn the_python_client_gets_its_reply() {
 
 #[test]
 fn the_python_server_answers_and_ends() {
-    let Some(mut python) = python("echo-server.py") else {
+    let Some(mut python) = python("python/echo-server.py") else {
         return;
     };
     let mut server = Program::start(python.args(["127.0.0.1", "0"]));

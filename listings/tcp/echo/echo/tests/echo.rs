@@ -160,7 +160,7 @@ fn a_taken_port_is_named_with_its_cause() {
 
 #[test]
 fn the_python_client_gets_its_reply() {
-    let Some(mut python) = python("echo-client.py") else {
+    let Some(mut python) = python("python/echo-client.py") else {
         return;
     };
     let mut server = server("127.0.0.1:0");
@@ -172,7 +172,7 @@ fn the_python_client_gets_its_reply() {
 
 #[test]
 fn the_python_server_answers_and_ends() {
-    let Some(mut python) = python("echo-server.py") else {
+    let Some(mut python) = python("python/echo-server.py") else {
         return;
     };
     let mut server = Program::start(python.args(["127.0.0.1", "0"]));

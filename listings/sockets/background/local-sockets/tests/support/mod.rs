@@ -115,7 +115,8 @@ fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// A Python program of this package, or `None`, with a word of why, where there is no Python.
+/// A Python program of this package, such as `python/client.py`, or `None`, with a word of why, where
+/// there is no Python.
 pub fn python(script: &str) -> Option<Command> {
     let found = Command::new("python3").arg("--version").output();
     if !found.is_ok_and(|output| output.status.success()) {
@@ -127,6 +128,6 @@ pub fn python(script: &str) -> Option<Command> {
         return None;
     }
     let mut command = Command::new("python3");
-    command.arg(format!("{}/python/{script}", env!("CARGO_MANIFEST_DIR")));
+    command.arg(format!("{}/{script}", env!("CARGO_MANIFEST_DIR")));
     Some(command)
 }
