@@ -20,7 +20,9 @@ pub use code::{
 pub use commands::commands_exist;
 pub use copies::copies_pass;
 pub use packages::{dependencies_agree, licences_are_allowed, listings_stand_alone};
-pub use text::{captions, chapters_and_files_match, document_links, spelling, trailing_spaces};
+pub use text::{
+    captions, chapters_and_files_match, document_links, spelling, trailing_spaces, wide_lines,
+};
 
 /// The repository, read once for all rules.
 pub struct House {

@@ -132,6 +132,32 @@ pub fn trailing_spaces(house: &House) -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
+/// How many columns of code a page shows on a laptop without scrolling sideways.
+const COLUMNS: usize = 80;
+
+/// No line of code that a page may show is wider than a page.
+pub fn wide_lines(house: &House) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for listing in house.listings() {
+        for path in ["src", "python", "broken"]
+            .iter()
+            .flat_map(|folder| listing.files(house, folder))
+        {
+            let text = fs::read_to_string(house.root.join(&path)).unwrap_or_default();
+            for (index, line) in text.lines().enumerate() {
+                let columns = line.chars().count();
+                if columns > COLUMNS {
+                    let message = format!(
+                        "{columns} columns are too wide for a page; break the line at {COLUMNS}"
+                    );
+                    problems.push(Problem::new(&path, index + 1, message));
+                }
+            }
+        }
+    }
+    problems
+}
+
 /// A caption is a sentence: it begins with a capital letter and ends with a full stop or a question mark.
 pub fn captions(house: &House) -> Vec<Problem> {
     static CAPTION: LazyLock<Regex> = LazyLock::new(|| {

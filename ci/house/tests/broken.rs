@@ -70,6 +70,7 @@ fn said(root: &Path, exceptions: &[Exception]) -> String {
     problems.extend(house::licences_are_allowed(&house));
     problems.extend(house::spelling(&house).unwrap());
     problems.extend(house::trailing_spaces(&house).unwrap());
+    problems.extend(house::wide_lines(&house));
     problems.extend(house::captions(&house));
     problems.extend(house::documents_show_listings(&house));
     problems.extend(house::document_links(&house));
@@ -506,5 +507,15 @@ fn documents() {
         said(root, &[]),
         "README.md:5: no listing holds these lines; copy them from one\n\
          README.md:3: link LICENCE: there is no such file, and no https address\n"
+    );
+}
+
+#[test]
+fn a_line_that_is_wider_than_a_page() {
+    let wide = format!("// ANCHOR: body\n// {}", "-".repeat(80));
+    let problem = after(&format!("{LISTING}/src/main.rs"), "// ANCHOR: body", &wide);
+    assert_eq!(
+        problem,
+        "listings/tcp/hello/hello/src/main.rs:2: 83 columns are too wide for a page; break the line at 80\n"
     );
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command as Process;
 
 use book::{Cli, Command};
 use house::{House, report};
@@ -52,8 +53,22 @@ fn a_new_listing_passes_the_house_rules_and_its_own_tests() {
     problems.extend(house::dependencies_agree(&house));
     problems.extend(house::spelling(&house).unwrap());
     problems.extend(house::trailing_spaces(&house).unwrap());
+    problems.extend(house::wide_lines(&house));
     problems.extend(house::copies_pass(&house).unwrap());
     assert_eq!(report(&problems), "");
+
+    // As `cargo fmt --check` would have it.
+    let formatted = Process::new("rustfmt")
+        .args(["--check", "--edition", "2024", "--config", "max_width=80"])
+        .arg(root.join("listings/tcp/hello/say-hello/src/main.rs"))
+        .arg(root.join("listings/tcp/hello/say-hello/tests/say_hello.rs"))
+        .output()
+        .unwrap();
+    assert!(
+        formatted.status.success(),
+        "{}",
+        String::from_utf8_lossy(&formatted.stdout)
+    );
 
     // Each has a default port of its own.
     let program = |folder: &str| fs::read_to_string(root.join(folder).join("src/main.rs")).unwrap();

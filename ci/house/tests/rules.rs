@@ -101,6 +101,11 @@ fn no_line_ends_in_a_space() {
 }
 
 #[test]
+fn no_line_of_code_is_wider_than_a_page() {
+    none(house::wide_lines(house()));
+}
+
+#[test]
 fn captions_are_sentences() {
     none(house::captions(house()));
 }

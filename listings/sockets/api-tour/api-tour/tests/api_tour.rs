@@ -18,7 +18,8 @@ macro_rules! lines_of {
 }
 
 fn lines(name: &str, path: &str) -> Vec<String> {
-    let (status, stdout, stderr) = Program::start(&mut Command::new(path)).finish();
+    let (status, stdout, stderr) =
+        Program::start(&mut Command::new(path)).finish();
     assert!(status.success(), "{name}: {stderr:?}");
     assert_eq!(stderr, [] as [&str; 0], "{name}");
     stdout
@@ -73,7 +74,8 @@ fn port_0_becomes_a_port_of_the_kernels_choice() {
     assert_ne!(port.parse::<u16>().unwrap(), 0);
 
     let names = lines_of!("getsockname");
-    let listener = names[0].strip_prefix("the listener asked for port 0 and got ");
+    let listener =
+        names[0].strip_prefix("the listener asked for port 0 and got ");
     let client = names[1].strip_prefix("the client asked for nothing and got ");
     assert_ne!(listener.unwrap().parse::<u16>().unwrap(), 0);
     assert_ne!(client.unwrap(), listener.unwrap());
@@ -94,7 +96,9 @@ fn two_connections_to_one_address_differ_in_the_clients_port() {
     let (second, to_second) = lines[1].split_once(" to ").unwrap();
     assert_eq!(to_first, to_second);
     assert_ne!(first, second);
-    assert!(first.starts_with("127.0.0.1:") && second.starts_with("127.0.0.1:"));
+    assert!(
+        first.starts_with("127.0.0.1:") && second.starts_with("127.0.0.1:")
+    );
 }
 
 #[test]
@@ -322,7 +326,9 @@ fn a_backlog_of_0_still_has_room_for_one() {
 
 #[test]
 fn a_connection_in_time_is_an_ordinary_one() {
-    assert!(lines_of!("connect-timeout")[0].starts_with("connected to 127.0.0.1:"));
+    assert!(
+        lines_of!("connect-timeout")[0].starts_with("connected to 127.0.0.1:")
+    );
 }
 
 #[test]

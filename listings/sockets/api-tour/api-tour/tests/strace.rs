@@ -110,16 +110,17 @@ fn rust_ignores_sigpipe_before_main() {
     let program = Command::new(env!("CARGO_BIN_EXE_api-tour-socket"));
     let lines = strace("rt_sigaction", &program);
     assert!(
-        lines
-            .iter()
-            .any(|line| line.starts_with("rt_sigaction(SIGPIPE, {sa_handler=SIG_IGN")),
+        lines.iter().any(|line| line
+            .starts_with("rt_sigaction(SIGPIPE, {sa_handler=SIG_IGN")),
         "{lines:#?}"
     );
 }
 
 #[test]
 fn a_python_timeout_is_a_non_blocking_socket_and_poll() {
-    let Some(program) = python("tests/api-tour-timeout.py").filter(|_| can_trace()) else {
+    let Some(program) =
+        python("tests/api-tour-timeout.py").filter(|_| can_trace())
+    else {
         return;
     };
     let lines = strace("ioctl,poll,ppoll,setsockopt,recvfrom", &program);
@@ -172,7 +173,9 @@ fn can_trace() -> bool {
         .output()
     {
         Ok(output) if output.status.success() => return true,
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_string(),
+        Ok(output) => {
+            String::from_utf8_lossy(&output.stderr).trim().to_string()
+        }
         Err(error) => error.to_string(),
     };
     assert!(
@@ -224,7 +227,8 @@ fn whole_lines(lines: &[String]) -> Vec<String> {
             unfinished.insert(process, whole.len());
             whole.push(start.to_string());
         } else if let Some((_, end)) = call.split_once(" resumed>") {
-            let begun = unfinished.remove(process).expect("a call that had begun");
+            let begun =
+                unfinished.remove(process).expect("a call that had begun");
             whole[begun].push_str(end);
         } else {
             whole.push(call.to_string());
@@ -260,7 +264,9 @@ impl Words {
             let theirs = format!("{{fd={descriptor},");
             result = result.replace(&theirs, &format!("{{fd={ours},"));
             let rest = match rest.rsplit_once(", ") {
-                Some((rest, _)) if name == "poll" => format!("{rest}, TIMEOUT)"),
+                Some((rest, _)) if name == "poll" => {
+                    format!("{rest}, TIMEOUT)")
+                }
                 _ => rest.to_string(),
             };
             format!("[{{fd={ours},{rest}")
@@ -290,7 +296,9 @@ impl Words {
     /// had open when it started the program.
     fn new_descriptor(&mut self, descriptor: &str) -> u32 {
         let free = (3..)
-            .find(|number| !self.descriptors.values().any(|used| used == number))
+            .find(|number| {
+                !self.descriptors.values().any(|used| used == number)
+            })
             .expect("a free number");
         self.descriptors.insert(descriptor.to_string(), free);
         free
@@ -326,7 +334,8 @@ fn buffers(arguments: &str) -> String {
     let mut pieces = arguments.split(", 0x");
     let mut whole = pieces.next().unwrap_or_default().to_string();
     for piece in pieces {
-        let rest = piece.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
+        let rest =
+            piece.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
         whole.push_str(", BUFFER");
         whole.push_str(rest);
     }

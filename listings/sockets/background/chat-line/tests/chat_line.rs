@@ -9,7 +9,9 @@ use socket2::{Domain, SockRef, Socket, Type};
 use support::{DEADLINE, Program};
 
 fn receiver(addr: &str) -> Program {
-    Program::start(Command::new(env!("CARGO_BIN_EXE_chat-line-receiver")).arg(addr))
+    Program::start(
+        Command::new(env!("CARGO_BIN_EXE_chat-line-receiver")).arg(addr),
+    )
 }
 
 fn send(addr: SocketAddr, message: &[&str]) {
@@ -131,12 +133,14 @@ fn without_a_receiver_the_sender_names_the_address_and_the_cause() {
         .unwrap();
     let addr = bound.local_addr().unwrap().as_socket().unwrap();
     let mut sender = Command::new(env!("CARGO_BIN_EXE_chat-line-sender"));
-    let (status, stdout, stderr) = Program::start(sender.arg(addr.to_string())).finish();
+    let (status, stdout, stderr) =
+        Program::start(sender.arg(addr.to_string())).finish();
     assert!(!status.success());
     assert_eq!(stdout, [] as [&str; 0]);
     assert_eq!(stderr.len(), 1, "{stderr:?}");
     assert!(
-        stderr[0].starts_with(&format!("chat-line-sender: connect to {addr}: ")),
+        stderr[0]
+            .starts_with(&format!("chat-line-sender: connect to {addr}: ")),
         "{stderr:?}"
     );
 }

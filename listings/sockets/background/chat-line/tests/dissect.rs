@@ -28,8 +28,10 @@ fn unshare(args: &[&str]) -> Option<Command> {
 /// What the program prints on a host of its own, where it may open raw sockets.
 fn dissected() -> Option<Vec<String>> {
     let script = "ip link set lo up && exec \"$0\"";
-    let mut program = unshare(&["--user", "--map-root-user", "--net", "sh", "-c", script])?;
-    let (status, stdout, stderr) = Program::start(program.arg(DISSECT)).finish();
+    let mut program =
+        unshare(&["--user", "--map-root-user", "--net", "sh", "-c", script])?;
+    let (status, stdout, stderr) =
+        Program::start(program.arg(DISSECT)).finish();
     assert!(status.success(), "{stderr:?}");
     Some(stdout)
 }
@@ -55,12 +57,15 @@ fn without_the_capability_the_kernel_refuses_in_one_line() {
     let Some(mut program) = unshare(&["--user"]) else {
         return;
     };
-    let (status, stdout, stderr) = Program::start(program.arg(DISSECT)).finish();
+    let (status, stdout, stderr) =
+        Program::start(program.arg(DISSECT)).finish();
     assert!(!status.success());
     assert_eq!(stdout, [] as [&str; 0]);
     assert_eq!(
         stderr,
-        ["chat-line-dissect: open a raw socket: Operation not permitted (os error 1)"]
+        [
+            "chat-line-dissect: open a raw socket: Operation not permitted (os error 1)"
+        ]
     );
 }
 

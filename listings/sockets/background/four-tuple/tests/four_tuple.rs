@@ -6,7 +6,8 @@ use std::process::Command;
 use support::Program;
 
 fn lines(program: &str) -> Vec<String> {
-    let (status, stdout, stderr) = Program::start(&mut Command::new(program)).finish();
+    let (status, stdout, stderr) =
+        Program::start(&mut Command::new(program)).finish();
     assert!(status.success(), "{stderr:?}");
     assert_eq!(stderr, [] as [&str; 0]);
     stdout
@@ -29,7 +30,8 @@ fn end(line: &str, name: &str) -> (u64, SocketAddr, SocketAddr) {
 #[test]
 fn the_connections_of_a_server_differ_only_in_the_port_of_the_client() {
     let lines = lines(env!("CARGO_BIN_EXE_four-tuple"));
-    let (first, addr) = lines[0].split_once(", listening on ").expect(&lines[0]);
+    let (first, addr) =
+        lines[0].split_once(", listening on ").expect(&lines[0]);
     assert!(first.starts_with("process "), "{first}");
     let addr: SocketAddr = addr.parse().unwrap();
 
@@ -79,8 +81,9 @@ fn tcp_and_udp_have_ports_of_their_own() {
 #[test]
 fn the_process_that_answers_never_bound_the_port() {
     let lines = lines(env!("CARGO_BIN_EXE_four-tuple-handover"));
-    let words =
-        |line: &str| -> Vec<String> { line.split([' ', ':', ',']).map(str::to_string).collect() };
+    let words = |line: &str| -> Vec<String> {
+        line.split([' ', ':', ',']).map(str::to_string).collect()
+    };
     let (parent, child) = (words(&lines[0]), words(&lines[1]));
     assert_eq!((&*parent[0], &*child[0]), ("process", "process"));
     assert_ne!(parent[1], child[1], "two processes");
@@ -108,7 +111,11 @@ mod linux {
     use socket2::{Domain, Socket, Type};
 
     fn object(descriptor: &impl AsRawFd) -> PathBuf {
-        fs::read_link(format!("/proc/thread-self/fd/{}", descriptor.as_raw_fd())).unwrap()
+        fs::read_link(format!(
+            "/proc/thread-self/fd/{}",
+            descriptor.as_raw_fd()
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -136,7 +143,8 @@ mod linux {
     #[test]
     fn a_descriptor_in_two_processes_stands_for_one_socket() {
         let lines = lines(env!("CARGO_BIN_EXE_four-tuple-handover"));
-        let object = |line: &str| line.split_once(" is ").expect(line).1.to_string();
+        let object =
+            |line: &str| line.split_once(" is ").expect(line).1.to_string();
         assert!(object(&lines[0]).starts_with("socket:["), "{}", lines[0]);
         assert_eq!(object(&lines[0]), object(&lines[1]));
     }
@@ -156,8 +164,9 @@ mod linux {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         // The link reads PID/task/TID.
         let ids = || fs::read_link("/proc/thread-self").unwrap();
-        let (there, seen) =
-            thread::scope(|scope| scope.spawn(|| (ids(), object(&socket))).join().unwrap());
+        let (there, seen) = thread::scope(|scope| {
+            scope.spawn(|| (ids(), object(&socket))).join().unwrap()
+        });
         let here = ids();
         assert_eq!(here.iter().next(), there.iter().next(), "one process");
         assert_ne!(here.file_name(), there.file_name(), "two threads");
@@ -187,7 +196,8 @@ mod linux {
     }
 
     #[test]
-    fn what_is_written_to_the_port_of_another_connection_does_not_arrive_here() {
+    fn what_is_written_to_the_port_of_another_connection_does_not_arrive_here()
+    {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let _ann = TcpStream::connect(addr).unwrap();
@@ -208,8 +218,13 @@ mod linux {
         let flags = ["--user", "--map-root-user", "--pid", "--fork"];
         let works = Command::new("unshare").args(flags).arg("true").output();
         if !works.is_ok_and(|output| output.status.success()) {
-            assert!(std::env::var_os("CI").is_none(), "CI needs user namespaces");
-            eprintln!("skipped: a namespace of process ids is not to be had on this machine");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "CI needs user namespaces"
+            );
+            eprintln!(
+                "skipped: a namespace of process ids is not to be had on this machine"
+            );
             return;
         }
         let mut unshare = Command::new("unshare");

@@ -13,7 +13,8 @@ struct Temp(PathBuf);
 
 impl Temp {
     fn new(name: &str) -> Temp {
-        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         fs::create_dir(&path).unwrap();
         Temp(path)
     }
@@ -21,7 +22,8 @@ impl Temp {
     /// Runs the program with this folder; returns what it prints.
     fn lines(&self, program: &str) -> Vec<String> {
         let mut command = Command::new(program);
-        let (status, stdout, stderr) = Program::start(command.env("TMPDIR", &self.0)).finish();
+        let (status, stdout, stderr) =
+            Program::start(command.env("TMPDIR", &self.0)).finish();
         assert!(status.success(), "{stderr:?}");
         assert_eq!(stderr, [] as [&str; 0]);
         stdout
@@ -80,7 +82,8 @@ fn a_folder_that_cannot_be_made_is_named_with_its_cause() {
     ] {
         let missing = temp.0.join("missing");
         let mut command = Command::new(program);
-        let (status, stdout, stderr) = Program::start(command.env("TMPDIR", &missing)).finish();
+        let (status, stdout, stderr) =
+            Program::start(command.env("TMPDIR", &missing)).finish();
         assert!(!status.success());
         assert_eq!(stdout, [] as [&str; 0]);
         assert_eq!(stderr.len(), 1, "{stderr:?}");

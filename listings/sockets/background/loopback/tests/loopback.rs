@@ -17,7 +17,8 @@ fn limit(program: &mut Command) -> (SocketAddr, u32) {
     let [line] = &stdout[..] else {
         panic!("{stdout:?}");
     };
-    let (addr, rest) = line.strip_prefix("to ").unwrap().split_once(": ").unwrap();
+    let (addr, rest) =
+        line.strip_prefix("to ").unwrap().split_once(": ").unwrap();
     let rest = rest.strip_prefix("at most ").unwrap();
     let number = rest.strip_suffix(" bytes a segment").unwrap();
     (addr.parse().unwrap(), number.parse().unwrap())
@@ -46,11 +47,14 @@ fn without_a_server_the_address_is_named_with_the_cause() {
         .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
         .unwrap();
     let addr = bound.local_addr().unwrap().as_socket().unwrap();
-    let (status, stdout, stderr) = Program::start(Command::new(MSS).arg(addr.to_string())).finish();
+    let (status, stdout, stderr) =
+        Program::start(Command::new(MSS).arg(addr.to_string())).finish();
     assert!(!status.success());
     assert_eq!(stdout, [] as [&str; 0]);
     assert_eq!(stderr.len(), 1, "{stderr:?}");
-    assert!(stderr[0].starts_with(&format!("loopback-mss: connect to {addr}: ")));
+    assert!(
+        stderr[0].starts_with(&format!("loopback-mss: connect to {addr}: "))
+    );
 }
 
 #[test]
@@ -89,7 +93,9 @@ mod linux {
                 std::env::var_os("CI").is_none(),
                 "CI needs unshare and ip, and to be allowed to use them"
             );
-            eprintln!("skipped: a network namespace is not to be had on this machine");
+            eprintln!(
+                "skipped: a network namespace is not to be had on this machine"
+            );
             return None;
         }
         let mut command = Command::new("unshare");
@@ -108,7 +114,9 @@ mod linux {
 
     #[test]
     fn with_the_mtu_of_ethernet_a_segment_has_1448_bytes() {
-        let Some(mut command) = alone("ip link set lo mtu 1500 up && exec \"$0\"") else {
+        let Some(mut command) =
+            alone("ip link set lo mtu 1500 up && exec \"$0\"")
+        else {
             return;
         };
         assert_eq!(limit(&mut command).1, 1448);

@@ -9,11 +9,15 @@ use socket2::{Domain, SockRef, Socket, Type};
 use support::{DEADLINE, Program, python};
 
 fn server(addr: &str) -> Program {
-    Program::start(Command::new(env!("CARGO_BIN_EXE_echo-socket2-server")).arg(addr))
+    Program::start(
+        Command::new(env!("CARGO_BIN_EXE_echo-socket2-server")).arg(addr),
+    )
 }
 
 fn client(addr: &str) -> Program {
-    Program::start(Command::new(env!("CARGO_BIN_EXE_echo-socket2-client")).arg(addr))
+    Program::start(
+        Command::new(env!("CARGO_BIN_EXE_echo-socket2-client")).arg(addr),
+    )
 }
 
 fn connect(addr: SocketAddr) -> TcpStream {
@@ -90,7 +94,9 @@ fn a_name_is_no_address() {
     assert!(!status.success());
     assert_eq!(
         stderr,
-        ["echo-socket2-client: address localhost:7002: invalid socket address syntax"]
+        [
+            "echo-socket2-client: address localhost:7002: invalid socket address syntax"
+        ]
     );
 }
 
@@ -106,7 +112,8 @@ fn without_a_server_the_client_names_the_address_and_the_cause() {
     assert!(!status.success());
     assert_eq!(stderr.len(), 1, "{stderr:?}");
     assert!(
-        stderr[0].starts_with(&format!("echo-socket2-client: connect to {addr}: ")),
+        stderr[0]
+            .starts_with(&format!("echo-socket2-client: connect to {addr}: ")),
         "{stderr:?}"
     );
 }
@@ -118,7 +125,9 @@ fn the_python_client_gets_its_reply() {
     };
     let mut server = server("127.0.0.1:0");
     let addr = server.address();
-    let mut client = Program::start(python.args([addr.ip().to_string(), addr.port().to_string()]));
+    let mut client = Program::start(
+        python.args([addr.ip().to_string(), addr.port().to_string()]),
+    );
     assert_eq!(client.line(), "received b'Hello, world'");
     assert!(client.finish().0.success());
 }

@@ -1,4 +1,4 @@
-"""Sends one message to an echo server and prints the first read of the reply."""
+"""Sends one message to an echo server and prints one read of the reply."""
 
 import socket
 import sys

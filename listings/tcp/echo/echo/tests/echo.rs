@@ -12,7 +12,9 @@ fn server(addr: &str) -> Program {
 }
 
 fn client(addr: SocketAddr) -> Program {
-    Program::start(Command::new(env!("CARGO_BIN_EXE_echo-client")).arg(addr.to_string()))
+    Program::start(
+        Command::new(env!("CARGO_BIN_EXE_echo-client")).arg(addr.to_string()),
+    )
 }
 
 fn connect(addr: SocketAddr) -> TcpStream {
@@ -165,7 +167,9 @@ fn the_python_client_gets_its_reply() {
     };
     let mut server = server("127.0.0.1:0");
     let addr = server.address();
-    let mut client = Program::start(python.args([addr.ip().to_string(), addr.port().to_string()]));
+    let mut client = Program::start(
+        python.args([addr.ip().to_string(), addr.port().to_string()]),
+    );
     assert_eq!(client.line(), "received b'Hello, world'");
     assert!(client.finish().0.success());
 }

@@ -13,8 +13,10 @@ fn main() -> Result<()> {
     let second = TcpListener::bind(addr);
     ensure!(second.is_err_and(|error| error.kind() == ErrorKind::AddrInUse));
 
-    // 192.0.2.1 is set aside for examples, so it is not an address of this host.
+    // 192.0.2.1 is set aside for examples, so no host should have it.
     let foreign = UdpSocket::bind("192.0.2.1:0");
-    ensure!(foreign.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable));
+    ensure!(
+        foreign.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+    );
     Ok(())
 }

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> Result<()> {
-    // Bound, not listening: nobody answers here, and nobody else can take the port.
+    // Bound, not listening: nobody answers, and nobody can take the port.
     let silent = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     let addr = silent.local_addr()?.as_socket().context("an IP address")?;

@@ -5,7 +5,8 @@ use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 
 fn main() -> Result<()> {
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    let listener =
+        Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     let addr = listener
         .local_addr()?
@@ -13,7 +14,10 @@ fn main() -> Result<()> {
         .context("an IP address")?;
 
     let too_early = TcpStream::connect(addr);
-    ensure!(too_early.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused));
+    ensure!(
+        too_early
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    );
 
     listener.listen(16)?;
     let mut client = TcpStream::connect(addr)?;

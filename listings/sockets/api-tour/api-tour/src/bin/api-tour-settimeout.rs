@@ -13,8 +13,12 @@ fn main() -> Result<()> {
     match client.read(&mut [0; 16]) {
         Ok(n) => bail!("{n} bytes out of nowhere"),
         // The first is how Unix says it, the second is how Windows does.
-        Err(error) if error.kind() == ErrorKind::WouldBlock => println!("WouldBlock"),
-        Err(error) if error.kind() == ErrorKind::TimedOut => println!("TimedOut"),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            println!("WouldBlock")
+        }
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            println!("TimedOut")
+        }
         Err(error) => return Err(error.into()),
     }
 

@@ -24,7 +24,8 @@ fn run() -> Result<()> {
     let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP));
     let mut raw = raw.context("open a raw socket")?;
 
-    let listener = TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
+    let listener =
+        TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
     let addr = listener.local_addr()?;
     let sender = TcpStream::connect(addr);
     let mut sender = sender.with_context(|| format!("connect to {addr}"))?;
@@ -48,7 +49,9 @@ fn run() -> Result<()> {
         let Some((ip, tcp, message)) = cut(&buffer[..n]) else {
             continue;
         };
-        if tcp[2..4] == addr.port().to_be_bytes() && message == MESSAGE.as_bytes() {
+        if tcp[2..4] == addr.port().to_be_bytes()
+            && message == MESSAGE.as_bytes()
+        {
             print("IPv4 header", ip, &IPV4);
             print("TCP header", tcp, &TCP);
             print("message", message, &[]);
@@ -59,11 +62,13 @@ fn run() -> Result<()> {
 // ANCHOR_END: run
 
 // ANCHOR: cut
-/// Cuts a packet into IPv4 header, TCP header and the rest; `None` if the lengths lie.
+/// Cuts a packet into IPv4 header, TCP header and the rest; `None` if the
+/// lengths lie.
 fn cut(packet: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let first = *packet.first()?;
     let ip_length = usize::from(first & 0x0f) * 4;
-    let total = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
+    let total =
+        usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
     if first >> 4 != 4 || ip_length < 20 {
         return None;
     }
@@ -115,7 +120,8 @@ fn print(title: &str, mut bytes: &[u8], fields: &[(&str, usize)]) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: Vec<String> =
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     digits.join(" ")
 }
 
@@ -136,7 +142,8 @@ mod tests {
     }
 
     fn lengths(packet: &[u8]) -> Option<(usize, usize, usize)> {
-        cut(packet).map(|(ip, tcp, message)| (ip.len(), tcp.len(), message.len()))
+        cut(packet)
+            .map(|(ip, tcp, message)| (ip.len(), tcp.len(), message.len()))
     }
 
     #[test]
@@ -153,9 +160,17 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_are_refused() {
-        assert_eq!(lengths(&packet(4, 72, 8, 72)), None, "IPv4 header below 20");
+        assert_eq!(
+            lengths(&packet(4, 72, 8, 72)),
+            None,
+            "IPv4 header below 20"
+        );
         assert_eq!(lengths(&packet(5, 72, 4, 72)), None, "TCP header below 20");
-        assert_eq!(lengths(&packet(5, 73, 8, 72)), None, "total beyond the end");
+        assert_eq!(
+            lengths(&packet(5, 73, 8, 72)),
+            None,
+            "total beyond the end"
+        );
         assert_eq!(
             lengths(&packet(5, 40, 15, 72)),
             None,

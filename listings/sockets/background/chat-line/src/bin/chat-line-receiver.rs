@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// How long a client may take for its line, and how many bytes the line may have.
+/// How long a client may take for its line, and how long the line may be.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: usize = 1024;
 
@@ -24,7 +24,8 @@ fn main() -> ExitCode {
 
 // ANCHOR: run
 fn run(addr: &str) -> Result<()> {
-    let listener = TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
+    let listener =
+        TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (stream, peer) = match listener.accept() {
@@ -37,13 +38,16 @@ fn run(addr: &str) -> Result<()> {
         };
         match receive_line(stream) {
             // Quoted, so that a peer can't send commands to our terminal.
-            Ok(line) => println!("{peer}: {:?}", String::from_utf8_lossy(&line)),
+            Ok(line) => {
+                println!("{peer}: {:?}", String::from_utf8_lossy(&line))
+            }
             Err(error) => eprintln!("{peer}: {error}"),
         }
     }
 }
 
-/// The bytes before the first newline; a peer gets `PATIENCE` and `LONGEST` for them.
+/// The bytes before the first newline; a peer gets `PATIENCE` and `LONGEST`
+/// for them.
 fn receive_line(mut stream: TcpStream) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + PATIENCE;
     let mut line = Vec::new();
@@ -61,7 +65,10 @@ fn receive_line(mut stream: TcpStream) -> io::Result<Vec<u8>> {
         let end = buffer[..n].iter().position(|&byte| byte == b'\n');
         line.extend_from_slice(&buffer[..end.unwrap_or(n)]);
         if line.len() > LONGEST {
-            return Err(io::Error::new(ErrorKind::InvalidData, "line too long"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "line too long",
+            ));
         }
         if end.is_some() {
             return Ok(line);

@@ -30,7 +30,8 @@ fn main() -> ExitCode {
 /// Parent: binds the port, gives the socket away, and becomes a client.
 #[cfg(unix)]
 fn hand_over() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
+    let listener =
+        TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
     let addr = listener.local_addr()?;
     describe(listener.as_raw_fd(), &listener)?;
 
@@ -71,7 +72,8 @@ fn serve() -> Result<()> {
 /// On Linux, /proc says which object of the kernel a descriptor stands for.
 fn describe(descriptor: i32, listener: &TcpListener) -> Result<()> {
     let object = fs::read_link(format!("/proc/self/fd/{descriptor}"));
-    let object = object.map_or("?".to_string(), |link| link.display().to_string());
+    let object =
+        object.map_or("?".to_string(), |link| link.display().to_string());
     let (process, addr) = (process::id(), listener.local_addr()?);
     println!("process {process}: descriptor {descriptor} is {object}, {addr}");
     Ok(())

@@ -16,8 +16,10 @@ fn main() -> ExitCode {
 
 // ANCHOR: run
 fn run() -> Result<()> {
-    let bakery = TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
-    let library = TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
+    let bakery =
+        TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
+    let library =
+        TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
 
     let first = client(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let here = first
@@ -43,7 +45,8 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// A client's socket that takes its port before it connects, and lets others have it too.
+/// A client's socket that takes its port before it connects, and lets others
+/// have it too.
 fn client(addr: SocketAddr) -> Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

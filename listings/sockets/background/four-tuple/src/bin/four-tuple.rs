@@ -20,12 +20,15 @@ fn main() -> ExitCode {
 
 // ANCHOR: run
 fn run() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
+    let listener =
+        TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
     let addr = listener.local_addr()?;
 
-    let mut ann = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
+    let mut ann = TcpStream::connect(addr)
+        .with_context(|| format!("connect to {addr}"))?;
     let (mut for_ann, _) = listener.accept()?;
-    let mut bob = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
+    let mut bob = TcpStream::connect(addr)
+        .with_context(|| format!("connect to {addr}"))?;
     let (mut for_bob, _) = listener.accept()?;
 
     println!("process {}, listening on {addr}", process::id());

@@ -56,13 +56,15 @@ fn run() -> Result<()> {
     anyhow::bail!("std has Unix sockets on Unix systems only")
 }
 
-/// A new folder that only this user may enter; removed with its contents when it goes.
+/// A new folder that only this user may enter; removed with its contents when
+/// it goes.
 struct Folder(PathBuf);
 
 impl Folder {
     #[cfg(unix)]
     fn new() -> Result<Folder> {
-        let path = env::temp_dir().join(format!("local-sockets-{}", process::id()));
+        let path =
+            env::temp_dir().join(format!("local-sockets-{}", process::id()));
         // Fails if the name exists: a stranger may have made it.
         fs::DirBuilder::new()
             .mode(0o700)

@@ -72,13 +72,15 @@ fn failure<T>(result: std::io::Result<T>) -> Result<std::io::Error> {
 }
 
 // ANCHOR: folder
-/// A new folder that only this user may enter; removed with its contents when it goes.
+/// A new folder that only this user may enter; removed with its contents when
+/// it goes.
 struct Folder(PathBuf);
 
 impl Folder {
     #[cfg(unix)]
     fn new() -> Result<Folder> {
-        let path = env::temp_dir().join(format!("local-sockets-{}", process::id()));
+        let path =
+            env::temp_dir().join(format!("local-sockets-{}", process::id()));
         // Fails if the name exists: a stranger may have made it.
         fs::DirBuilder::new()
             .mode(0o700)

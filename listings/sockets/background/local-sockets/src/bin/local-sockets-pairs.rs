@@ -28,7 +28,8 @@ fn run() -> Result<()> {
         ("DGRAM", Type::DGRAM),
         ("SEQPACKET", Type::SEQPACKET),
     ] {
-        let reads = exchange(kind).with_context(|| format!("pair of {name}"))?;
+        let reads =
+            exchange(kind).with_context(|| format!("pair of {name}"))?;
         println!("{name}: {}", reads.join(", "));
     }
     Ok(())
@@ -49,7 +50,10 @@ fn exchange(kind: Type) -> io::Result<Vec<String>> {
         match receiver.read(&mut buffer) {
             Ok(0) => reads.push("end".to_string()),
             Ok(n) => {
-                reads.push(format!("{:?}", String::from_utf8_lossy(&buffer[..n])));
+                reads.push(format!(
+                    "{:?}",
+                    String::from_utf8_lossy(&buffer[..n])
+                ));
                 continue;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

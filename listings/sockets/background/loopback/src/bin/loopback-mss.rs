@@ -21,12 +21,14 @@ fn main() -> ExitCode {
 #[cfg(unix)]
 fn run(addr: Option<String>) -> Result<()> {
     // Without an argument, a server of our own: it need not even call accept.
-    let listener = TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
+    let listener =
+        TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1:0")?;
     let addr = match addr {
         Some(addr) => addr,
         None => listener.local_addr()?.to_string(),
     };
-    let stream = TcpStream::connect(&addr).with_context(|| format!("connect to {addr}"))?;
+    let stream = TcpStream::connect(&addr)
+        .with_context(|| format!("connect to {addr}"))?;
     let limit = SockRef::from(&stream)
         .tcp_mss()
         .context("read TCP_MAXSEG")?;

@@ -124,7 +124,9 @@ pub fn python(script: &str) -> Option<Command> {
             std::env::var_os("CI").is_none(),
             "python3 is missing, and CI needs it"
         );
-        eprintln!("skipped: {script} needs python3, which is not on this machine");
+        eprintln!(
+            "skipped: {script} needs python3, which is not on this machine"
+        );
         return None;
     }
     let mut command = Command::new("python3");

@@ -28,8 +28,13 @@ fn main() -> ExitCode {
 
 // ANCHOR: run
 fn run(addr: &str, message: &str) -> Result<Vec<u8>> {
-    let peer: SocketAddr = addr.parse().with_context(|| format!("address {addr}"))?;
-    let mut socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
+    let peer: SocketAddr =
+        addr.parse().with_context(|| format!("address {addr}"))?;
+    let mut socket = Socket::new(
+        Domain::for_address(peer),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket
         .connect(&peer.into())
         .with_context(|| format!("connect to {addr}"))?;

@@ -49,7 +49,11 @@ fn run(addr: &str) -> Result<()> {
 /// What `TcpListener::bind` does on Unix, one call a line.
 fn listen(addr: &str) -> Result<Socket> {
     let addr: SocketAddr = addr.parse()?;
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(addr),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
@@ -62,7 +66,8 @@ fn socket_addr(addr: &socket2::SockAddr) -> Result<SocketAddr> {
     addr.as_socket().context("neither IPv4 nor IPv6")
 }
 
-/// Sends back what arrives until the peer closes its side; returns how many bytes that was.
+/// Sends back what arrives until the peer closes its side; returns how many
+/// bytes that was.
 fn echo(mut socket: Socket) -> io::Result<u64> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;

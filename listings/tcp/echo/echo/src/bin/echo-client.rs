@@ -27,7 +27,8 @@ fn main() -> ExitCode {
 
 // ANCHOR: run
 fn run(addr: &str, message: &str) -> Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
+    let mut stream = TcpStream::connect(addr)
+        .with_context(|| format!("connect to {addr}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
 

@@ -25,7 +25,8 @@ fn main() -> ExitCode {
 
 // ANCHOR: listen
 fn run(addr: &str) -> Result<()> {
-    let listener = TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
+    let listener =
+        TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);
     // ANCHOR_END: listen
 
@@ -50,7 +51,8 @@ fn run(addr: &str) -> Result<()> {
 }
 
 // ANCHOR: echo
-/// Sends back what arrives until the peer closes its side; returns how many bytes that was.
+/// Sends back what arrives until the peer closes its side; returns how many
+/// bytes that was.
 fn echo(mut stream: TcpStream) -> io::Result<u64> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
