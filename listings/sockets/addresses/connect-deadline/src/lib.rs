@@ -112,7 +112,7 @@ impl Connector {
         }
         let slot = self.slots.take(deadline)?;
 
-        // A look-up can't be cancelled: a thread waits for it, we for the thread.
+        // A look-up can't be cancelled. A thread waits for it, and we for that.
         let (sender, receiver) = mpsc::sync_channel(1);
         let lookup = Arc::clone(&self.lookup);
         let name = target.to_string();
