@@ -57,6 +57,7 @@ pub(crate) fn serve(root: &Path, port: Option<u16>, open: bool) -> Result<()> {
 }
 
 async fn run(root: &Path, builds: &Path, port: Option<u16>, open: bool) -> Result<()> {
+    let ended = ended()?;
     let listener = listen(port).await?;
     let addr = listener.local_addr()?;
 
@@ -114,7 +115,7 @@ async fn run(root: &Path, builds: &Path, port: Option<u16>, open: bool) -> Resul
     tokio::select! {
         served = axum::serve(listener, app).into_future() => served.context("serve"),
         rebuilt = rebuild => rebuilt,
-        interrupted = ended() => interrupted,
+        () = ended => Ok(()),
     }
 }
 
@@ -209,20 +210,26 @@ fn is_scratch(path: &Path) -> bool {
     name.starts_with('.') || name.ends_with('~')
 }
 
-/// Ctrl-C, or the end as a supervisor would ask for it: both leave no folder behind.
-async fn ended() -> Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminated = signal(SignalKind::terminate())?;
+/// Waits for Ctrl-C, or for the end as a supervisor would ask for it: both leave no folder behind.
+/// Takes the signals over at once, not when it is first waited for.
+#[cfg(unix)]
+fn ended() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await?;
-    Ok(())
+    })
+}
+
+#[cfg(not(unix))]
+fn ended() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
 async fn page(State(site): State<watch::Receiver<Site>>, request: Request) -> Response {
