@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use pages::Problem;
 use spdx::Expression;
@@ -25,9 +26,6 @@ const LICENCES: [&str; 13] = [
     "Unlicense",
     "Zlib",
 ];
-
-/// Every listing whose tests run programs has a copy of this file.
-const SUPPORT: &str = "tests/support/mod.rs";
 
 /// A listing's manifest is complete, its name is unlike others, and nothing in it needs this repository.
 pub fn listings_stand_alone(house: &House) -> Vec<Problem> {
@@ -87,15 +85,41 @@ pub fn listings_stand_alone(house: &House) -> Vec<Problem> {
                 ));
             }
         }
-        let support = listing.folder.join(SUPPORT);
-        if let Ok(text) = fs::read_to_string(house.root.join(&support))
-            && text != book::SUPPORT
-        {
-            problems.push(Problem::new(
-                support,
-                0,
-                "differs from the same file of the listing echo; all copies are the same, so change them together",
-            ));
+    }
+    problems.extend(helpers_agree(house));
+    problems
+}
+
+/// What the tests of several listings need stands in each of them, at the same place and the same to the letter.
+fn helpers_agree(house: &House) -> Vec<Problem> {
+    // The first copy of each, and where it is; `cargo book new` brings the one that runs programs.
+    let mut first = BTreeMap::from([(
+        PathBuf::from("tests/support/mod.rs"),
+        (
+            "what `cargo book new` writes".to_string(),
+            book::SUPPORT.to_string(),
+        ),
+    )]);
+    let mut problems = Vec::new();
+    for listing in house.listings() {
+        for path in listing.files(house, "tests") {
+            let place = path.strip_prefix(&listing.folder).unwrap_or(&path);
+            if place.file_name().is_none_or(|name| name != "mod.rs") {
+                continue;
+            }
+            let text = fs::read_to_string(house.root.join(&path)).unwrap_or_default();
+            match first.get(place) {
+                None => {
+                    first.insert(place.to_path_buf(), (show(&path), text));
+                }
+                Some((model, expected)) if text != *expected => {
+                    let message = format!(
+                        "differs from {model}; all copies are the same, so change them together"
+                    );
+                    problems.push(Problem::new(path, 0, message));
+                }
+                Some(_) => {}
+            }
         }
     }
     problems

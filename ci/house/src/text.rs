@@ -18,7 +18,7 @@ use crate::House;
 const MEANT: [&str; 3] = [
     // A variable in mdBook's style sheet.
     "existant", // The crate flate2.
-    "flate", // The flag --inh-caps of setpriv.
+    "flate",    // The flag --inh-caps of setpriv.
     "inh",
 ];
 

@@ -440,6 +440,22 @@ fn packages() {
 }
 
 #[test]
+fn copies_of_a_helper_that_differ() {
+    let repository = sound();
+    let root = repository.path();
+    write(
+        root,
+        &format!("{LISTING}/tests/support/mod.rs"),
+        "// mine\n",
+    );
+    assert_eq!(
+        said(root, &[]),
+        "listings/tcp/hello/hello/tests/support/mod.rs: differs from what `cargo book new` writes; \
+         all copies are the same, so change them together\n"
+    );
+}
+
+#[test]
 fn versions_that_disagree() {
     let repository = sound();
     let root = repository.path();
