@@ -285,10 +285,10 @@ impl Disconnected {
                     if let Some(waiting) = self.shared.waiting.lock().unwrap().remove(&id) {
                         let _ = waiting.send(message);
                     }
-                } else if let Some(session) = message["sessionId"].as_str() {
-                    if let Some(events) = self.shared.sessions.lock().unwrap().get(session) {
-                        let _ = events.send(message);
-                    }
+                } else if let Some(session) = message["sessionId"].as_str()
+                    && let Some(events) = self.shared.sessions.lock().unwrap().get(session)
+                {
+                    let _ = events.send(message);
                 }
             }
             // Whoever waits now waits in vain.
@@ -298,7 +298,7 @@ impl Disconnected {
     }
 }
 
-/// A tab, and what went wrong in it since it began to load its page.
+/// A tab, and what went wrong in it.
 pub struct Page {
     connection: Connection,
     session: String,
@@ -341,7 +341,7 @@ impl Page {
 
     /// Opens a path of the site, which begins with `/`, and waits until all of it is loaded.
     pub async fn open(&mut self, path: &str) -> Result<()> {
-        self.take_problems();
+        self.absorb_events();
         self.requests.clear();
         let url = format!("http://{}{path}", self.site);
         let answer = self.call("Page.navigate", json!({ "url": url })).await?;
@@ -454,13 +454,13 @@ impl Page {
         Ok(())
     }
 
-    /// What went wrong since the last call, or since the page was opened.
+    /// What went wrong since the last call.
     pub fn take_problems(&mut self) -> Vec<String> {
         self.absorb_events();
         std::mem::take(&mut self.problems)
     }
 
-    /// The paths that the page asked the site for.
+    /// The paths that the page asked the site for since it was opened.
     pub fn requests(&mut self) -> &BTreeSet<String> {
         self.absorb_events();
         &self.requests
