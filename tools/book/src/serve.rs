@@ -1,7 +1,8 @@
 //! `cargo book serve`: the last good build on 127.0.0.1, rebuilt and reloaded after every change.
 
+use std::fmt::Display;
 use std::future::IntoFuture;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,9 +82,9 @@ async fn run(root: &Path, builds: &Path, port: Option<u16>, open: bool) -> Resul
         .fallback(page)
         .with_state(current);
     let url = format!("http://{addr}/");
-    println!("serving on {url}");
+    say(io::stdout(), format_args!("serving on {url}"));
     if open && let Err(error) = opener::open_browser(&url) {
-        eprintln!("can't open a browser: {error}");
+        say(io::stderr(), format_args!("can't open a browser: {error}"));
     }
 
     let rebuild = async {
@@ -147,7 +148,11 @@ impl Builder {
         let folder = Arc::new(self.builds.join(self.count.to_string()));
         match build_into(&self.root, &folder, true) {
             Ok(pages) => {
-                println!("built {pages} pages in {:.2?}", started.elapsed());
+                let took = started.elapsed();
+                say(
+                    io::stdout(),
+                    format_args!("built {pages} pages in {took:.2?}"),
+                );
                 self.kept.push(Arc::clone(&folder));
                 // A page being loaded may still read the build before this one.
                 if self.kept.len() > 2 {
@@ -157,11 +162,16 @@ impl Builder {
             }
             Err(error) => {
                 let _ = std::fs::remove_dir_all(folder.as_path());
-                eprintln!("{error}");
+                say(io::stderr(), &error);
                 Err(error)
             }
         }
     }
+}
+
+/// Unlike `println!`, goes on when nobody reads what is written: the pages are served all the same.
+fn say(mut output: impl Write, line: impl Display) {
+    let _ = writeln!(output, "{line}");
 }
 
 /// Sends a word whenever something changed that a page is made of.
@@ -210,17 +220,20 @@ fn is_scratch(path: &Path) -> bool {
     name.starts_with('.') || name.ends_with('~')
 }
 
-/// Waits for Ctrl-C, or for the end as a supervisor would ask for it: both leave no folder behind.
+/// Waits for Ctrl-C, for the end as a supervisor would ask for it, or for the terminal to be closed: none leaves a
+/// folder behind.
 /// Takes the signals over at once, not when it is first waited for.
 #[cfg(unix)]
 fn ended() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
+    let mut hung_up = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
+            _ = hung_up.recv() => {}
         }
     })
 }
@@ -275,13 +288,13 @@ async fn wait_for_reload(
 
 async fn tell_when_built(mut socket: WebSocket, mut site: watch::Receiver<Site>) {
     site.mark_unchanged();
-    tokio::select! {
-        changed = site.changed() => {
-            if changed.is_ok() {
-                let _ = socket.send(Message::text("reload")).await;
-            }
-        }
-        // The browser has left this page.
-        _ = socket.recv() => {}
+    // A frame says nothing to us; the end or an error says that the browser has left this page.
+    let left = async { while let Some(Ok(_)) = socket.recv().await {} };
+    let built = tokio::select! {
+        changed = site.changed() => changed.is_ok(),
+        () = left => false,
+    };
+    if built {
+        let _ = socket.send(Message::text("reload")).await;
     }
 }

@@ -119,13 +119,17 @@ fn outside_of_a_book_it_says_so() {
 /// `cargo book serve`, ended when it goes out of scope.
 struct Server {
     child: Child,
+    /// For its builds: it is killed, and can't tidy up.
+    _temp: TempDir,
     said: Receiver<String>,
     addr: SocketAddr,
 }
 
 impl Server {
     fn start(root: &Path, args: &[&str]) -> Server {
+        let temp = tempfile::tempdir().unwrap();
         let mut child = book(root, &[&["serve"], args].concat())
+            .env("TMPDIR", temp.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -139,7 +143,9 @@ impl Server {
             let sender = sender.clone();
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    let _ = sender.send(line);
+                    if sender.send(line).is_err() {
+                        return;
+                    }
                 }
             });
         }
@@ -149,7 +155,12 @@ impl Server {
                 break url.trim_end_matches('/').parse().unwrap();
             }
         };
-        Server { child, said, addr }
+        Server {
+            child,
+            _temp: temp,
+            said,
+            addr,
+        }
     }
 
     /// Waits for a line that contains `part`.
@@ -230,7 +241,12 @@ fn a_change_reloads_the_page_and_a_mistake_does_not() {
     assert!(server.get("/one.html").contains("__livereload"));
     assert!(server.get("/none.html").starts_with("HTTP/1.1 404"));
 
-    let page = server.open_page();
+    let mut page = server.open_page();
+    // A ping, masked with zeros: the browser is still there.
+    page.write_all(b"\x89\x80\0\0\0\0").unwrap();
+    let mut pong = [0; 2];
+    page.read_exact(&mut pong).unwrap();
+    assert_eq!(&pong, b"\x8a\0");
     write(root, PAGE, "# One {#one}\n\nThe second text.\n");
     reloads(page);
     assert!(server.get("/one.html").contains("The second text."));
@@ -299,22 +315,39 @@ fn two_servers_run_side_by_side_without_a_port() {
 #[cfg(unix)]
 #[test]
 fn ending_it_leaves_no_folder_behind() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let folder = small_book();
+        let temp = tempfile::tempdir().unwrap();
+        let mut child = book(folder.path(), &["serve", "--port", "0"])
+            .env("TMPDIR", temp.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().starts_with("serving on")));
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+        let sent = Command::new("kill")
+            .args(["-s", signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        assert!(child.wait().unwrap().success(), "{signal}");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "{signal}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn it_goes_on_when_nobody_reads_what_it_says() {
     let folder = small_book();
-    let temp = tempfile::tempdir().unwrap();
-    let child = book(folder.path(), &["serve", "--port", "0"])
-        .env("TMPDIR", temp.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut child = child;
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().starts_with("serving on")));
-    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
-    let ended = Command::new("kill")
-        .arg(child.id().to_string())
-        .status()
-        .unwrap();
-    assert!(ended.success());
-    assert!(child.wait().unwrap().success());
-    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    let root = folder.path();
+    let mut server = Server::start(root, &["--port", "0"]);
+    // From here on, what it writes meets a closed pipe.
+    server.said = mpsc::channel().1;
+    for text in ["One more.", "Two more."] {
+        let page = server.open_page();
+        write(root, PAGE, &format!("# One {{#one}}\n\n{text}\n"));
+        reloads(page);
+        assert!(server.get("/one.html").contains(text));
+    }
 }

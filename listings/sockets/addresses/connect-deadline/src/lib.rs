@@ -54,7 +54,10 @@ impl Connector {
         limit: Duration,
     ) -> io::Result<TcpStream> {
         let deadline = Instant::now().checked_add(limit).ok_or_else(|| {
-            explain(ErrorKind::InvalidInput, "the limit is too long")
+            explain(
+                ErrorKind::InvalidInput,
+                format!("connect to {target}: the limit {limit:?} is too long"),
+            )
         })?;
         let failed = |what: &str, error: io::Error| {
             explain(error.kind(), format!("{what} {target}: {error}"))
@@ -111,6 +114,10 @@ impl Connector {
             return Ok(vec![addr]); // nothing to ask
         }
         let slot = self.slots.take(deadline)?;
+        if time_left(deadline).is_zero() {
+            // Nobody would wait for the thread that we would leave behind.
+            return Err(explain(ErrorKind::TimedOut, "no time left to ask"));
+        }
 
         // A look-up can't be cancelled. A thread waits for it, and we for that.
         let (sender, receiver) = mpsc::sync_channel(1);

@@ -252,11 +252,30 @@ fn without_any_time_nothing_is_tried() {
 }
 
 #[test]
+fn without_any_time_no_look_up_is_begun() {
+    let connector =
+        Connector::with_lookup(1, |target| panic!("asked for {target}"));
+    let error = connector
+        .connect("some.test:80", Duration::ZERO)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        error.to_string(),
+        "look up some.test:80: no time left to ask"
+    );
+}
+
+#[test]
 fn a_limit_beyond_the_clock_is_refused() {
     let error = Connector::new(1)
         .connect("127.0.0.1:80", Duration::MAX)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let message = error.to_string();
+    assert!(
+        message.starts_with("connect to 127.0.0.1:80: "),
+        "{message}"
+    );
 }
 
 #[test]

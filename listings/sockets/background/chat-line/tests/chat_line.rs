@@ -3,6 +3,7 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -83,6 +84,30 @@ fn a_line_without_its_end_is_no_line() {
     connect(addr).write_all(b"ann: lunch").unwrap();
     let log = receiver.log();
     assert!(log.ends_with(": unexpected end of file"), "{log}");
+    send(addr, &[]);
+    assert!(receiver.line().ends_with(r#"lunch at noon?""#));
+}
+
+/// A limit for each read alone would never end the one that drips.
+#[test]
+fn neither_silence_nor_dripping_outlasts_the_deadline() {
+    let mut receiver = Program::start(
+        Command::new(env!("CARGO_BIN_EXE_chat-line-receiver"))
+            .args(["127.0.0.1:0", "1"]),
+    );
+    let addr = receiver.address();
+    let silent = connect(addr);
+    let log = receiver.log();
+    assert!(log.ends_with(": timed out"), "{log}");
+    drop(silent);
+
+    let mut dripping = connect(addr);
+    while dripping.write_all(b"x").is_ok() {
+        thread::sleep(Duration::from_millis(100));
+    }
+    let log = receiver.log();
+    assert!(log.ends_with(": timed out"), "{log}");
+
     send(addr, &[]);
     assert!(receiver.line().ends_with(r#"lunch at noon?""#));
 }

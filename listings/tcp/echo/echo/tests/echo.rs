@@ -3,12 +3,21 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 use support::{DEADLINE, Program, python};
 
 fn server(addr: &str) -> Program {
     Program::start(Command::new(env!("CARGO_BIN_EXE_echo-server")).arg(addr))
+}
+
+fn patient_server(seconds: &str) -> Program {
+    Program::start(
+        Command::new(env!("CARGO_BIN_EXE_echo-server"))
+            .args(["127.0.0.1:0", seconds]),
+    )
 }
 
 fn client(addr: SocketAddr) -> Program {
@@ -52,7 +61,7 @@ fn every_byte_returns_in_order_however_it_is_split() {
     let sent: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     let mut writer = stream.try_clone().unwrap();
     let expected = sent.clone();
-    let sender = std::thread::spawn(move || {
+    let sender = thread::spawn(move || {
         for (i, piece) in sent.chunks(777).enumerate() {
             writer.write_all(&piece[..i % piece.len()]).unwrap();
             writer.write_all(&piece[i % piece.len()..]).unwrap();
@@ -85,7 +94,7 @@ fn a_reset_ends_that_client_only() {
     assert!(server.log().ends_with(": connected"));
     // Closing with a linger time of zero sends RST instead of FIN.
     SockRef::from(&rude)
-        .set_linger(Some(std::time::Duration::ZERO))
+        .set_linger(Some(Duration::ZERO))
         .unwrap();
     drop(rude);
     let end = server.log();
@@ -104,7 +113,7 @@ fn the_second_client_waits_until_the_first_has_closed() {
     let mut second = connect(addr);
     second.write_all(b"my turn?").unwrap();
     second
-        .set_read_timeout(Some(std::time::Duration::from_millis(200)))
+        .set_read_timeout(Some(Duration::from_millis(200)))
         .unwrap();
     let mut reply = [0; 8];
     let error = second.read(&mut reply).unwrap_err();
@@ -117,6 +126,49 @@ fn the_second_client_waits_until_the_first_has_closed() {
     second.set_read_timeout(Some(DEADLINE)).unwrap();
     second.read_exact(&mut reply).unwrap();
     assert_eq!(&reply, b"my turn?");
+}
+
+#[test]
+fn a_silent_client_is_dismissed_after_the_limit() {
+    let mut server = patient_server("1");
+    let addr = server.address();
+    let mut silent = connect(addr);
+    let mut second = client(addr);
+    assert!(server.log().ends_with(": connected"));
+    let end = server.log();
+    assert!(end.ends_with(": no progress for 1s"), "{end}");
+    assert_eq!(second.line(), r#"received "Hello, world""#);
+    // To the silent one it is the end of the stream.
+    assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn a_client_that_never_reads_is_dismissed_after_the_limit() {
+    let mut server = patient_server("1");
+    let addr = server.address();
+    let mut greedy = connect(addr);
+    assert!(server.log().ends_with(": connected"));
+    // Blocks once all buffers are full, and fails when the server has closed.
+    while greedy.write(&[0; 65536]).is_ok() {}
+    let end = server.log();
+    assert!(end.ends_with(": no progress for 1s"), "{end}");
+    assert_eq!(client(addr).line(), r#"received "Hello, world""#);
+}
+
+#[test]
+fn patience_is_a_number_of_seconds_above_zero() {
+    for wrong in ["0", "-1", "soon", "99999999999999999999"] {
+        let (status, stdout, stderr) = patient_server(wrong).finish();
+        assert!(!status.success());
+        assert_eq!(stdout, [] as [&str; 0]);
+        assert_eq!(stderr.len(), 1, "{stderr:?}");
+        assert!(
+            stderr[0].starts_with(&format!(
+                "echo-server: {wrong} as a number of seconds: "
+            )),
+            "{stderr:?}"
+        );
+    }
 }
 
 #[test]
@@ -183,4 +235,84 @@ fn the_python_server_answers_and_ends() {
     let mut client = client(server.address());
     assert_eq!(client.line(), r#"received "Hello, world""#);
     assert!(server.finish().0.success());
+}
+
+/// What only Unix, or only Linux, lets a test provoke.
+#[cfg(unix)]
+mod unix {
+    use super::*;
+
+    fn signal(server: &Program, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &server.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    #[test]
+    fn a_server_that_was_stopped_goes_on_with_its_client() {
+        let mut server = server("127.0.0.1:0");
+        let mut stream = connect(server.address());
+        assert!(server.log().ends_with(": connected"));
+        for _ in 0..10 {
+            signal(&server, "STOP");
+            signal(&server, "CONT");
+            stream.write_all(b"!").unwrap();
+            stream.read_exact(&mut [0; 1]).unwrap();
+        }
+        drop(stream);
+        let end = server.log();
+        assert!(end.ends_with(": closed after 10 bytes"), "{end}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_log_that_cannot_be_written_ends_no_server() {
+        let mut server = Program::start(
+            Command::new("sh")
+                .args(["-c", r#"exec "$0" 127.0.0.1:0 2>/dev/full"#])
+                .arg(env!("CARGO_BIN_EXE_echo-server")),
+        );
+        let addr = server.address();
+        for _ in 0..2 {
+            assert_eq!(client(addr).line(), r#"received "Hello, world""#);
+        }
+    }
+
+    /// Four descriptors are the three standard ones and the listener.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn without_descriptors_the_server_waits_and_recovers() {
+        let limit = |server: &Program, count: &str| {
+            Command::new("prlimit")
+                .args(["--pid", &server.id().to_string()])
+                .arg(format!("--nofile={count}:64"))
+                .status()
+        };
+        let mut server = server("127.0.0.1:0");
+        let addr = server.address();
+        match limit(&server, "4") {
+            Ok(status) => assert!(status.success()),
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none(), "prlimit: {error}");
+                eprintln!("skipped: prlimit, of util-linux, is missing");
+                return;
+            }
+        }
+        // The `accept` that was waiting had its descriptor already.
+        assert_eq!(client(addr).line(), r#"received "Hello, world""#);
+        let mut waiting = client(addr);
+        let mut failures = 0;
+        while failures < 3 {
+            let log = server.log();
+            if log.starts_with("accept: Too many open files") {
+                failures += 1;
+            } else {
+                assert_eq!(failures, 0, "{log}");
+            }
+        }
+        assert!(limit(&server, "64").unwrap().success());
+        assert_eq!(waiting.line(), r#"received "Hello, world""#);
+    }
 }

@@ -60,6 +60,11 @@ impl Program {
             .unwrap_or_else(|| panic!("{}: no address in {line:?}", self.name))
     }
 
+    /// The id of the process, for those who send it a signal.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end; returns the status and what had not been read of stdout and stderr.
     pub fn finish(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
         let mut rest = [Vec::new(), Vec::new()];

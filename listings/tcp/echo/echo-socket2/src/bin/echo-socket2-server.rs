@@ -1,5 +1,6 @@
 use std::env;
-use std::io::{self, Read, Write};
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::thread;
@@ -30,17 +31,22 @@ fn run(addr: &str) -> Result<()> {
         let (socket, peer) = match listener.accept() {
             Ok(accepted) => accepted,
             Err(error) => {
-                eprintln!("accept: {error}");
+                log(format_args!("accept: {error}"));
                 // An error that lasts must not turn this loop into a busy one.
                 thread::sleep(Duration::from_millis(100));
                 continue;
             }
         };
-        let peer = socket_addr(&peer)?;
-        eprintln!("{peer}: connected");
+        // A client that has gone already may have left no address.
+        let Some(peer) = peer.as_socket() else {
+            continue;
+        };
+        log(format_args!("{peer}: connected"));
         match echo(socket) {
-            Ok(count) => eprintln!("{peer}: closed after {count} bytes"),
-            Err(error) => eprintln!("{peer}: {error}"),
+            Ok(count) => {
+                log(format_args!("{peer}: closed after {count} bytes"))
+            }
+            Err(error) => log(format_args!("{peer}: {error}")),
         }
     }
 }
@@ -74,11 +80,20 @@ fn echo(mut socket: Socket) -> io::Result<u64> {
     let mut buffer = [0; 1024];
     let mut count = 0;
     loop {
-        let n = socket.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(count);
-        }
+        let n = match socket.read(&mut buffer) {
+            Ok(0) => return Ok(count),
+            Ok(n) => n,
+            // This process was stopped and goes on; the client did nothing.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
         socket.write_all(&buffer[..n])?;
         count += n as u64;
     }
+}
+
+/// Writes a line to the log. `eprintln!` would end the server with a panic when
+/// the log can't be written.
+fn log(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
