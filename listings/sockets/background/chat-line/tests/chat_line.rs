@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
-use support::{DEADLINE, Program};
+use support::{DEADLINE, Program, again};
 
 fn receiver(addr: &str) -> Program {
     Program::start(
@@ -142,7 +142,7 @@ fn the_kernel_closes_the_connections_of_a_killed_program() {
     let mut waiting = connect(receiver.address());
     // Accepted or still in the queue: in both cases the kernel ends it.
     drop(receiver);
-    match waiting.read(&mut [0; 1]) {
+    match again(|| waiting.read(&mut [0; 1])) {
         Ok(0) => {}
         Ok(n) => panic!("{n} bytes from a dead program"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
