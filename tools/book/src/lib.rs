@@ -1,7 +1,8 @@
-//! The one command of this repository: builds the book, serves it, makes new listings.
+//! The one command of this repository: builds the book, serves it, makes new listings, records scenes.
 
 mod build;
 mod new;
+mod record;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 pub use build::{BuildError, build_into};
 pub use new::SUPPORT;
+pub use record::{Outcome, check, programs};
 
 /// What `cargo book` understands.
 #[derive(Debug, Parser)]
@@ -44,6 +46,17 @@ pub enum Command {
         /// The package's name, such as echo-upper
         listing: String,
     },
+    /// Run scenes and write what they show beside them, for the figures of the book
+    Record {
+        /// LISTING/SCENE, a LISTING for all of its scenes, or the path of a scene's file; all without one
+        scenes: Vec<String>,
+        /// Write nothing, but compare with what was recorded
+        #[arg(long)]
+        check: bool,
+        /// How many scenes run at the same time
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+    },
 }
 
 /// Does what the command line says, in the repository that `start` lies in.
@@ -53,6 +66,11 @@ pub fn run(cli: Cli, start: &Path) -> Result<()> {
         Command::Serve { port, open } => serve::serve(&root, port, open),
         Command::Build => build::build(&root),
         Command::New { chapter, listing } => new::new(&root, &chapter, &listing),
+        Command::Record {
+            scenes,
+            check,
+            jobs,
+        } => record::record(&root, &scenes, check, jobs),
     }
 }
 

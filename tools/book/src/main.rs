@@ -3,6 +3,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // Scenes run in processes of this same program.
+    if let Some(code) = wire::worker() {
+        return code;
+    }
     let cli = book::Cli::parse();
     let done = std::env::current_dir()
         .map_err(anyhow::Error::from)

@@ -1,0 +1,250 @@
+//! What was said and what crossed the link, with times.
+
+use std::fmt;
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// One run of a scene. On disk it is a file of lines, each a JSON object: first the head, then the events.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    pub head: Head,
+    /// In the order of their times.
+    pub events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Head {
+    /// What happens, in a sentence.
+    pub about: String,
+    /// A digest of the scene's file.
+    pub scene: String,
+    /// Such as `6.12.48`.
+    pub kernel: String,
+    /// The moment that all times count from, in microseconds since 1970: every server was ready.
+    pub zero_us: u64,
+    /// How often the scene was run for this, and how many of the runs had this ladder.
+    pub runs: usize,
+    pub same: usize,
+    pub hosts: Vec<HostHead>,
+    pub link: LinkHead,
+    pub programs: Vec<ProgramHead>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostHead {
+    pub name: String,
+    pub addresses: Vec<IpAddr>,
+    /// Whether the kernel chooses between several ports for the ends of its clients.
+    pub many_ports: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkHead {
+    pub delay_us: u64,
+    /// Bits a second.
+    pub rate: u64,
+    pub mtu: u16,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProgramHead {
+    /// An index into the hosts.
+    pub host: usize,
+    /// As a reader would type it.
+    pub command: String,
+    pub serves: bool,
+    pub numbers_vary: bool,
+    pub calls: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// Microseconds from zero; what servers do before it is negative.
+    pub at_us: i64,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum What {
+    /// A host gave a packet to its line.
+    Packet {
+        /// An index into the hosts.
+        from: usize,
+        fate: Fate,
+        /// Where it came out, and when; twice if it was doubled, nowhere if it was lost.
+        arrivals: Vec<Arrival>,
+        /// From the first byte of the IP header.
+        #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
+        bytes: Vec<u8>,
+    },
+    Start {
+        program: usize,
+    },
+    /// A line that a program printed, without its end.
+    Line {
+        program: usize,
+        stream: Stream,
+        text: String,
+    },
+    /// What a program was given on its standard input.
+    Input {
+        program: usize,
+        text: String,
+    },
+    Signal {
+        program: usize,
+        name: String,
+    },
+    Exit {
+        program: usize,
+        /// Such as `exit status: 0`.
+        status: String,
+    },
+    /// A system call about a socket, as `strace` shows it.
+    Call {
+        program: usize,
+        name: String,
+        arguments: String,
+        result: String,
+        end_us: i64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    Out,
+    Err,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// An index into the hosts.
+    pub host: usize,
+    pub at_us: i64,
+}
+
+/// What became of a packet on the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    Passed,
+    /// The scene dropped it.
+    Dropped,
+    Doubled,
+    Delayed,
+    /// The link was cut.
+    Cut,
+    /// Too many packets waited for the line.
+    QueueFull,
+    /// No host has its destination.
+    NoHost,
+}
+
+impl Fate {
+    pub fn is_lost(self) -> bool {
+        matches!(
+            self,
+            Fate::Dropped | Fate::Cut | Fate::QueueFull | Fate::NoHost
+        )
+    }
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fate::Passed => "passed",
+            Fate::Dropped => "lost",
+            Fate::Doubled => "doubled",
+            Fate::Delayed => "delayed",
+            Fate::Cut => "lost: the link is cut",
+            Fate::QueueFull => "lost: the queue is full",
+            Fate::NoHost => "lost: nobody has this address",
+        })
+    }
+}
+
+impl Recording {
+    /// Reads a recording's file of JSON lines.
+    pub fn load(path: &Path) -> Result<Recording> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("read the recording {}", path.display()))?;
+        Recording::parse(&text).with_context(|| format!("read the recording {}", path.display()))
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Recording> {
+        let mut lines = text.lines().enumerate();
+        let Some((_, first)) = lines.next() else {
+            bail!("it is empty");
+        };
+        let head: Head = serde_json::from_str(first).context("line 1")?;
+        let mut events = Vec::new();
+        for (index, line) in lines {
+            let event: Event =
+                serde_json::from_str(line).with_context(|| format!("line {}", index + 1))?;
+            head.check(&event.what)
+                .with_context(|| format!("line {}", index + 1))?;
+            events.push(event);
+        }
+        Ok(Recording { head, events })
+    }
+
+    pub(crate) fn write(&self, output: &mut impl Write) -> Result<()> {
+        serde_json::to_writer(&mut *output, &self.head)?;
+        for event in &self.events {
+            output.write_all(b"\n")?;
+            serde_json::to_writer(&mut *output, event)?;
+        }
+        output.write_all(b"\n")?;
+        Ok(())
+    }
+}
+
+impl Head {
+    /// Indices that name no host or program would be a panic later.
+    fn check(&self, what: &What) -> Result<()> {
+        let host = |index: usize| match index < self.hosts.len() {
+            true => Ok(()),
+            false => bail!("there is no host {index}"),
+        };
+        match what {
+            What::Packet { from, arrivals, .. } => {
+                host(*from)?;
+                arrivals.iter().try_for_each(|arrival| host(arrival.host))
+            }
+            What::Start { program }
+            | What::Line { program, .. }
+            | What::Input { program, .. }
+            | What::Signal { program, .. }
+            | What::Exit { program, .. }
+            | What::Call { program, .. } => match self.programs.get(*program) {
+                Some(program) => host(program.host),
+                None => bail!("there is no program {program}"),
+            },
+        }
+    }
+}
+
+fn to_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    serializer.serialize_str(&digits)
+}
+
+fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let digit = |c: u8| char::from(c).to_digit(16);
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => Some((digit(*high)? << 4 | digit(*low)?) as u8),
+            _ => None,
+        })
+        .collect::<Option<Vec<u8>>>()
+        .ok_or_else(|| de::Error::custom("a packet's bytes are not pairs of hexadecimal digits"))
+}

@@ -1,0 +1,71 @@
+//! What runs on the hosts of the tests' scenes.
+
+use std::io::{BufRead, Write, stdin, stdout};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::Duration;
+
+pub fn main(arguments: &[String]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        // Prints the first bytes of every datagram.
+        ["receive", addr] => {
+            let socket = UdpSocket::bind(addr).expect("bind");
+            let mut buffer = [0; 2000];
+            loop {
+                let (count, peer) = socket.recv_from(&mut buffer).expect("receive");
+                let text = String::from_utf8_lossy(&buffer[..count.min(4)]);
+                println!("{} from {}", text.trim_end(), peer.ip());
+            }
+        }
+        // Sends numbered datagrams of one size, all at once.
+        ["send", addr, count, size] => {
+            let any = if addr.starts_with('[') {
+                "[::]:0"
+            } else {
+                "0.0.0.0:0"
+            };
+            let socket = UdpSocket::bind(any).expect("bind");
+            socket.set_broadcast(true).expect("allow broadcast");
+            let size: usize = size.parse().expect("a size");
+            for number in 1..=count.parse::<u32>().expect("a count") {
+                let payload = format!("{number:<size$}");
+                socket.send_to(payload.as_bytes(), addr).expect("send");
+            }
+        }
+        ["bind", addr] => match TcpListener::bind(addr) {
+            Ok(_) => println!("bound"),
+            Err(error) => println!("{:?}", error.kind()),
+        },
+        ["listen", addr] => {
+            let _listener = TcpListener::bind(addr).expect("bind");
+            loop {
+                thread::park();
+            }
+        }
+        ["copy"] => {
+            for line in stdin().lock().lines() {
+                println!("{}", line.expect("a line"));
+            }
+            println!("end");
+        }
+        // Waits, with a child that waits too.
+        ["wait", mark] => {
+            println!("waiting");
+            stdout().flush().expect("flush");
+            let mut child = Command::new("sh").args(["-c", "sleep 60; :", mark]).spawn();
+            if child.is_err() {
+                return ExitCode::FAILURE;
+            }
+            let _ = child.as_mut().map(|child| child.wait());
+            thread::sleep(Duration::from_secs(60));
+        }
+        ["fail"] => {
+            eprintln!("no luck");
+            return ExitCode::FAILURE;
+        }
+        _ => panic!("peer {words:?}"),
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,79 @@
+//! What programs on a host meet.
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use wire::What;
+
+use crate::{Stage, lines, trial};
+
+pub fn tests() -> Vec<Trial> {
+    vec![
+        trial("input_comes_in_lines_at_their_times_and_then_ends", input),
+        trial("a_signal_ends_a_program", signal),
+        trial("port_80_is_refused_to_everybody", privileged),
+        trial("a_name_of_the_scene_is_found", names),
+        trial("a_setting_of_the_kernel_is_set", settings),
+    ]
+}
+
+const ONE: &str = "[[host]]\nname = \"a\"\n";
+
+fn input() -> Result<()> {
+    let scene = "[[program]]\nhost = \"a\"\nrun = [PEER, \"copy\"]\n\
+                 input = [{ at = \"100ms\", text = \"one\\n\" }, { at = \"200ms\", text = \"two\\n\" }]\n";
+    let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
+    ensure!(
+        lines(&recording, 0) == ["one", "two", "end"],
+        "{recording:?}"
+    );
+    let second = recording
+        .events
+        .iter()
+        .find(|event| matches!(&event.what, What::Line { text, .. } if text == "two"));
+    ensure!(
+        second.is_some_and(|event| event.at_us >= 200_000),
+        "{recording:?}"
+    );
+    Ok(())
+}
+
+fn signal() -> Result<()> {
+    let scene = "[[program]]\nhost = \"a\"\nrun = [PEER, \"wait\", \"mark\"]\n\
+                 signal = [{ at = \"50ms\", name = \"TERM\" }]\n";
+    let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
+    let ended = recording.events.iter().find_map(|event| match &event.what {
+        What::Exit { status, .. } => Some(status.as_str()),
+        _ => None,
+    });
+    ensure!(
+        ended.is_some_and(|status| status.contains("SIGTERM")),
+        "{ended:?}"
+    );
+    Ok(())
+}
+
+fn privileged() -> Result<()> {
+    let scene = "[[program]]\nhost = \"a\"\nrun = [PEER, \"bind\", \"10.0.0.1:80\"]\n";
+    let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
+    ensure!(
+        lines(&recording, 0) == ["PermissionDenied"],
+        "{recording:?}"
+    );
+    Ok(())
+}
+
+fn names() -> Result<()> {
+    let scene = "names = { \"here.example\" = [\"10.0.0.1\"] }\n\
+                 [[program]]\nhost = \"a\"\nrun = [PEER, \"bind\", \"here.example:7000\"]\n";
+    let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
+    ensure!(lines(&recording, 0) == ["bound"], "{recording:?}");
+    Ok(())
+}
+
+fn settings() -> Result<()> {
+    let scene = "sysctl = { \"ipv4/ip_unprivileged_port_start\" = \"80\" }\n\
+                 [[program]]\nhost = \"a\"\nrun = [PEER, \"bind\", \"10.0.0.1:80\"]\n";
+    let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
+    ensure!(lines(&recording, 0) == ["bound"], "{recording:?}");
+    Ok(())
+}
