@@ -37,10 +37,14 @@ impl House {
     /// Reads the repository at `root`; fails with file and line when that can't be done.
     pub fn open(root: impl Into<PathBuf>) -> Result<House> {
         let root = root.into();
-        let metadata = MetadataCommand::new()
-            .manifest_path(root.join("Cargo.toml"))
+        let mut command = MetadataCommand::new();
+        command.manifest_path(root.join("Cargo.toml"));
+        // Without a network as long as it goes. A build does not fetch what other systems need, and this asks for it.
+        let metadata = command
+            .clone()
             .other_options(vec!["--offline".to_string()])
             .exec()
+            .or_else(|_| command.exec())
             .context("cargo metadata")?;
         let mut documents = Vec::new();
         for name in ["README.md", "CONTRIBUTING.md"] {

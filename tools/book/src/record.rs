@@ -133,7 +133,7 @@ fn scenes(root: &Path, names: &[String]) -> Result<Vec<SceneFile>> {
 pub fn programs(root: &Path, scenes: &[SceneFile]) -> Result<Programs> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let metadata = Command::new(&cargo)
-        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .args(["metadata", "--format-version=1", "--no-deps"])
         .current_dir(root)
         .output()
         .context("run cargo metadata")?;
