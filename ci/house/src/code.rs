@@ -152,8 +152,19 @@ pub fn listings_are_on_pages(house: &House) -> Vec<Problem> {
             ));
             continue;
         }
-        for folder in ["src", "python", "broken", "strace"] {
+        for folder in ["src", "python", "broken", "strace", "scenes"] {
             for path in listing.files(house, folder) {
+                let scene = scene_of(&path);
+                if folder == "scenes" && scene != path {
+                    if !house.root.join(&scene).is_file() {
+                        let message = format!(
+                            "it was recorded from {}, which is gone; remove it",
+                            show(&scene)
+                        );
+                        problems.push(Problem::new(&path, 0, message));
+                    }
+                    continue;
+                }
                 if path.extension().is_some_and(|ending| ending == "pyc") {
                     continue;
                 }
@@ -182,4 +193,11 @@ pub fn listings_are_on_pages(house: &House) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The scene beside a recording's file: `hello.toml` for `hello.client.pcapng`.
+fn scene_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').next().unwrap_or_default();
+    path.with_file_name(format!("{stem}.toml"))
 }

@@ -166,12 +166,18 @@ pub fn wide_lines(house: &House) -> Vec<Problem> {
 /// A caption is a sentence: it begins with a capital letter and ends with a full stop or a question mark.
 pub fn captions(house: &House) -> Vec<Problem> {
     static CAPTION: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?s)<figcaption>(.*?)</figcaption>").expect("a valid pattern")
+        // Of HTML, or after the scene of a figure and what else it wants.
+        Regex::new(
+            r"(?sx) <figcaption>(.*?)</figcaption>
+            | \{\{\#(?: (?:ladder|calls)\s+\S+ | console\s+\S+\s+\S+ | dissection\s+\S+\s+\S+\s+\S+ ) \s+ ([^}]*?) \}\}",
+        )
+        .expect("a valid pattern")
     });
     let mut problems = Vec::new();
     for page in &house.book.pages {
         for captures in CAPTION.captures_iter(&page.source) {
-            let caption = captures[1].trim();
+            let caption = captures.get(1).or(captures.get(2));
+            let caption = caption.map_or("", |caption| caption.as_str()).trim();
             let begins = caption.chars().next().is_some_and(|c| !c.is_lowercase());
             if !begins || !caption.ends_with(['.', '?']) {
                 let start = captures.get(0).expect("group 0 is the match").start();

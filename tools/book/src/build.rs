@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use figures::Figures;
 use mdbook_driver::MDBook;
 use pages::{Book, Problem};
 use tracing::field::{Field, Visit};
@@ -73,13 +74,24 @@ pub(crate) fn build(root: &Path) -> Result<()> {
 /// With `live`, every page reloads itself when the server says so.
 pub fn build_into(root: &Path, folder: &Path, live: bool) -> Result<usize, BuildError> {
     let pages = Book::load(root)?;
-    let problems = pages::check(&pages);
+    let mut problems = pages::check(&pages);
+    for page in &pages.pages {
+        let mistakes = figures::expand(root, &page.path, &page.source).mistakes;
+        problems.extend(
+            mistakes
+                .into_iter()
+                .map(|mistake| Problem::new(&page.path, mistake.line, mistake.message)),
+        );
+    }
+    problems.sort();
     if !problems.is_empty() {
         return Err(BuildError::Pages(problems));
     }
 
     let mut book = MDBook::load(root)?;
     book.config.build.build_dir = folder.to_path_buf();
+    // In the place of the command of the same name.
+    book.with_preprocessor(Figures);
     if live {
         book.config
             .set("output.html.live-reload-endpoint", crate::serve::RELOAD)?;

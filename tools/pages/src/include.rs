@@ -22,7 +22,9 @@ pub enum IncludeKind {
     Plain,
     /// `rustdoc_include`: the part, with the rest of the file hidden but compiled.
     Rustdoc,
-    /// Anything that is neither of the above nor `title`.
+    /// A figure: the path is that of a scene.
+    Figure(String),
+    /// Anything that is none of the above, nor `title`.
     Unknown(String),
 }
 
@@ -50,6 +52,9 @@ impl Include {
             let kind = match &captures[2] {
                 "include" => IncludeKind::Plain,
                 "rustdoc_include" => IncludeKind::Rustdoc,
+                name @ ("ladder" | "calls" | "console" | "dissection") => {
+                    IncludeKind::Figure(name.to_string())
+                }
                 other => IncludeKind::Unknown(other.to_string()),
             };
             let target = captures[3].split_whitespace().next().unwrap_or("");

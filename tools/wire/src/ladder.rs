@@ -317,14 +317,28 @@ impl Ports {
             format!("{source}:{from} > {destination}:{to}")
         };
         match body {
+            Body::Tcp(tcp) => format!(
+                "{} {}",
+                ends(tcp.source_port, tcp.destination_port),
+                step.words()
+            ),
+            Body::Udp(udp) => format!(
+                "{} {}",
+                ends(udp.source_port, udp.destination_port),
+                step.words()
+            ),
+            _ => format!("{source} > {destination} {}", step.words()),
+        }
+    }
+}
+
+impl Step {
+    /// What the packet says, without its ends, such as `ACK seq 1 ack 13 len 0`.
+    pub fn words(&self) -> String {
+        match &self.packet.body {
             Body::Tcp(tcp) => {
-                let mut said = format!(
-                    "{} {} seq {}",
-                    ends(tcp.source_port, tcp.destination_port),
-                    tcp.flags,
-                    step.sequence
-                );
-                if let Some(acknowledgment) = step.acknowledgment {
+                let mut said = format!("{} seq {}", tcp.flags, self.sequence);
+                if let Some(acknowledgment) = self.acknowledgment {
                     said += &format!(" ack {acknowledgment}");
                 }
                 said += &format!(" len {}", tcp.payload.len());
@@ -343,32 +357,28 @@ impl Ports {
                         };
                     }
                 }
-                for (from, to) in &step.sack {
+                for (from, to) in &self.sack {
                     said += &format!(" sack {from}-{to}");
                 }
                 said + &payload(&tcp.payload)
             }
             Body::Udp(udp) => {
-                let said = format!(
-                    "{} udp len {}",
-                    ends(udp.source_port, udp.destination_port),
-                    udp.payload.len()
-                );
+                let said = format!("udp len {}", udp.payload.len());
                 // A DNS message begins with a number that its sender makes up.
                 let dns = [udp.source_port, udp.destination_port].contains(&53);
                 let from = if dns { 2.min(udp.payload.len()) } else { 0 };
                 said + &payload(&udp.payload[from..])
             }
-            Body::Icmp(icmp) => format!("{source} > {destination} icmp {icmp}"),
+            Body::Icmp(icmp) => format!("icmp {icmp}"),
             Body::Fragment {
                 offset,
                 length,
                 more,
             } => {
                 let last = if *more { "" } else { " last" };
-                format!("{source} > {destination} fragment offset {offset} len {length}{last}")
+                format!("fragment offset {offset} len {length}{last}")
             }
-            Body::Other(protocol) => format!("{source} > {destination} protocol {protocol}"),
+            Body::Other(protocol) => format!("protocol {protocol}"),
         }
     }
 }

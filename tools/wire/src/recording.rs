@@ -178,6 +178,16 @@ impl Recording {
         Recording::parse(&text).with_context(|| format!("read the recording {}", path.display()))
     }
 
+    /// Whether a host sent or received anything, so that its capture holds a packet.
+    pub fn is_on_wire(&self, host: usize) -> bool {
+        self.events.iter().any(|event| match &event.what {
+            What::Packet { from, arrivals, .. } => {
+                *from == host || arrivals.iter().any(|arrival| arrival.host == host)
+            }
+            _ => false,
+        })
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Recording> {
         let mut lines = text.lines().enumerate();
         let Some((_, first)) = lines.next() else {

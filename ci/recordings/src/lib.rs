@@ -1,0 +1,156 @@
+//! Recordings against the judgement of others: what `tshark` reads in a capture, beside what the ladder says.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use wire::{Body, Flags, Ladder, Missing, Packet, Recording, Step, What};
+
+/// What `tshark` is asked for.
+const FIELDS: [&str; 14] = [
+    "ip.src",
+    "ip.dst",
+    "ipv6.src",
+    "ipv6.dst",
+    "tcp.flags",
+    "tcp.seq",
+    "tcp.ack",
+    "tcp.len",
+    "tcp.window_size_value",
+    "udp.length",
+    "ip.checksum.status",
+    "tcp.checksum.status",
+    "udp.checksum.status",
+    "_ws.malformed",
+];
+
+/// Reads a capture with `tshark`: no packet may be malformed, no checksum wrong, and each must say what the ladder says.
+pub fn compare_with_tshark(capture: &Path, recording: &Recording, host: usize) -> Result<()> {
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(capture).args([
+        "-T",
+        "fields",
+        "-E",
+        "separator=|",
+        "-E",
+        "occurrence=f",
+    ]);
+    for protocol in ["ip", "tcp", "udp"] {
+        command
+            .arg("-o")
+            .arg(format!("{protocol}.check_checksum:TRUE"));
+    }
+    for field in FIELDS {
+        command.args(["-e", field]);
+    }
+    let output = command
+        .output()
+        .map_err(|_| Missing("tshark is not installed".to_string()))?;
+    ensure!(
+        output.status.success(),
+        "tshark: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let text = String::from_utf8(output.stdout).context("tshark's output")?;
+    let ladder = wire::ladder(recording);
+    let wanted = seen_by(recording, &ladder, host);
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('|').collect()).collect();
+    ensure!(
+        rows.len() == wanted.len(),
+        "tshark sees {} packets, the ladder {}",
+        rows.len(),
+        wanted.len()
+    );
+    for (number, (row, step)) in (1..).zip(rows.iter().zip(wanted)) {
+        compare(row, step).with_context(|| format!("packet {number}"))?;
+    }
+    Ok(())
+}
+
+/// The steps that a host saw, in the order in which it saw them.
+fn seen_by<'a>(recording: &Recording, ladder: &'a Ladder, host: usize) -> Vec<&'a Step> {
+    let mut seen = Vec::new();
+    for step in &ladder.packets {
+        let event = &recording.events[step.event];
+        if let What::Packet { from, arrivals, .. } = &event.what {
+            if *from == host {
+                seen.push((event.at_us, step));
+            }
+            let here = arrivals.iter().filter(|arrival| arrival.host == host);
+            seen.extend(here.map(|arrival| (arrival.at_us, step)));
+        }
+    }
+    seen.sort_by_key(|(at, _)| *at);
+    seen.into_iter().map(|(_, step)| step).collect()
+}
+
+fn compare(row: &[&str], step: &Step) -> Result<()> {
+    let field = |name: &str| {
+        let index = FIELDS.iter().position(|field| *field == name);
+        index
+            .and_then(|index| row.get(index))
+            .copied()
+            .unwrap_or_default()
+    };
+    let same = |name: &str, ours: String| -> Result<()> {
+        ensure!(
+            field(name) == ours,
+            "tshark says {name} is {:?}, the ladder says {ours:?}",
+            field(name)
+        );
+        Ok(())
+    };
+    ensure!(
+        field("_ws.malformed").is_empty(),
+        "tshark says that it is malformed"
+    );
+    for protocol in ["ip", "tcp", "udp"] {
+        // 0 is bad, 1 is good; a header that has none, or an inner one that was cut, has another number.
+        let status = field(&format!("{protocol}.checksum.status"));
+        ensure!(
+            status != "0",
+            "tshark says that the checksum of {protocol} is wrong"
+        );
+    }
+    let Packet {
+        source,
+        destination,
+        body,
+    } = &step.packet;
+    let ip = if source.is_ipv4() { "ip" } else { "ipv6" };
+    same(&format!("{ip}.src"), source.to_string())?;
+    same(&format!("{ip}.dst"), destination.to_string())?;
+    match body {
+        Body::Tcp(tcp) => {
+            let flags = field("tcp.flags").trim_start_matches("0x");
+            let Ok(flags) = u16::from_str_radix(flags, 16) else {
+                bail!("tshark sees no TCP flags, the ladder {}", tcp.flags);
+            };
+            let all = |flags: u8| flags & !Flags::PSH.0;
+            ensure!(
+                all(flags as u8) == all(tcp.flags.0),
+                "tshark's flags are {flags:#x}, the ladder's {}",
+                tcp.flags
+            );
+            same("tcp.seq", step.sequence.to_string())?;
+            if let Some(acknowledgment) = step.acknowledgment {
+                same("tcp.ack", acknowledgment.to_string())?;
+            }
+            same("tcp.len", tcp.payload.len().to_string())?;
+            same("tcp.window_size_value", tcp.window.to_string())?;
+            ensure!(
+                field("tcp.checksum.status") == "1",
+                "tshark has not checked the checksum"
+            );
+        }
+        Body::Udp(udp) => {
+            same("udp.length", (udp.payload.len() + 8).to_string())?;
+            ensure!(
+                field("udp.checksum.status") == "1",
+                "tshark has not checked the checksum"
+            );
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! Arrows between lanes as SVG, once for a page and once for a phone, and the same in words.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use wire::{Fate, Recording, What};
+
+use crate::figure::{Figure, escape};
+use crate::layout::{Arrow, Layout, Note, arrows, layout};
+
+/// The sizes of one drawing, in the units of its view box.
+struct Page {
+    class: &'static str,
+    width: i32,
+    /// The first and the last lane.
+    lanes: (i32, i32),
+    /// Where times end.
+    time: i32,
+    /// The width of a letter, on an arrow and in a note.
+    letter: f64,
+    /// Notes stand beside their lane. Without room for them there, they are numbers, and a list below.
+    beside: bool,
+}
+
+const WIDE: Page = Page {
+    class: "wide",
+    width: 760,
+    lanes: (262, 520),
+    time: 40,
+    letter: 6.6,
+    beside: true,
+};
+const NARROW: Page = Page {
+    class: "narrow",
+    width: 340,
+    lanes: (64, 286),
+    time: 32,
+    letter: 6.6,
+    beside: false,
+};
+/// Where lanes begin, and the first thing on them.
+const LANES: i32 = 40;
+const TOP: i32 = 58;
+
+pub fn html(figure: &Figure, kind: &str, notes: Vec<Note>, caption: &str) -> Result<String> {
+    let recording = figure.recording;
+    let ladder = wire::ladder(recording);
+    let arrows = arrows(recording, &ladder);
+    let words = words(figure, &ladder, &notes);
+    let layout = layout(arrows, notes, TOP, |at| figure.ms(at));
+    let mut drawing = svg(&WIDE, recording, &layout);
+    drawing += &svg(&NARROW, recording, &layout);
+    let legend: String = numbered(&layout)
+        .iter()
+        .map(|(_, _, text)| format!("<li>{}</li>", escape(text)))
+        .collect();
+    if !legend.is_empty() {
+        drawing += &format!("<ol class=\"legend\" aria-hidden=\"true\">{legend}</ol>");
+    }
+    Ok(figure.html(kind, &drawing, caption, &words))
+}
+
+fn lane(page: &Page, index: usize, count: usize) -> i32 {
+    // Three lanes and more need the room that notes would have.
+    let (first, last) = if page.beside && count > 2 {
+        (170, 590)
+    } else {
+        page.lanes
+    };
+    first + (last - first) * index as i32 / (count.max(2) as i32 - 1)
+}
+
+/// Lane, height and words of each note and of each end of one, from top to bottom.
+fn numbered(layout: &Layout) -> Vec<(usize, i32, &str)> {
+    let mut places: Vec<(usize, i32, &str)> = Vec::new();
+    for (note, begin, end) in &layout.notes {
+        places.push((note.lane, *begin, &note.text));
+        if let Some((_, text)) = &note.end {
+            places.push((note.lane, *end, text));
+        }
+    }
+    places.sort_by_key(|(_, y, _)| *y);
+    places
+}
+
+fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
+    let hosts = &recording.head.hosts;
+    let count = hosts.len();
+    let x = |index: usize| lane(page, index, count);
+    let height = layout.height + 26;
+    let mut out = format!(
+        "<svg class=\"{}\" viewBox=\"0 0 {} {height}\" role=\"img\" aria-label=\"{}\">",
+        page.class,
+        page.width,
+        escape(&format!(
+            "Packets over time. {} The same in words follows.",
+            recording.head.about
+        )),
+    );
+    for (index, host) in hosts.iter().enumerate() {
+        let (x, c) = (x(index), index % 4);
+        let address = host
+            .addresses
+            .first()
+            .map_or(String::new(), ToString::to_string);
+        let _ = write!(
+            out,
+            "<text class=\"host c{c}\" x=\"{x}\" y=\"16\">{}</text><text class=\"addr\" x=\"{x}\" y=\"31\">{address}</text>\
+             <path class=\"lane\" d=\"M{x} {LANES}V{}\"/>",
+            escape(&host.name),
+            height - 8
+        );
+    }
+    let _ = write!(
+        out,
+        "<text class=\"time\" x=\"{}\" y=\"31\">ms</text>",
+        page.time
+    );
+    for (y, words) in &layout.bands {
+        let _ = write!(
+            out,
+            "<path class=\"band\" d=\"M0 {}h{}v24H0z\"/><text class=\"quiet\" x=\"{}\" y=\"{}\">{}</text>",
+            y - 12,
+            page.width,
+            page.width / 2,
+            y + 4,
+            escape(words)
+        );
+    }
+    for (ms, y) in &layout.times {
+        let ms = format!("{ms:.0}");
+        let _ = write!(
+            out,
+            "<text class=\"time\" x=\"{}\" y=\"{}\">{ms}</text>",
+            page.time,
+            y + 4
+        );
+    }
+    for (note, begin, end) in &layout.notes {
+        if begin != end {
+            let side = side(page, note.lane, count);
+            let x = x(note.lane) + 4 * side;
+            let _ = write!(
+                out,
+                "<path class=\"wait\" d=\"M{x} {begin}h{0}V{end}h{1}\"/>",
+                3 * side,
+                -3 * side
+            );
+        }
+    }
+    for (arrow, begin, end) in &layout.arrows {
+        draw_arrow(
+            &mut out,
+            page,
+            arrow,
+            (x(arrow.from), *begin),
+            (x(arrow.to), *end),
+        );
+    }
+    for (number, (lane, y, text)) in (1..).zip(numbered(layout)) {
+        let side = side(page, lane, count);
+        if page.beside {
+            let x0 = x(lane) + 12 * side;
+            let room = match side {
+                1 if lane + 1 < count => (x(lane + 1) - x0) / 2,
+                1 => page.width - x0,
+                _ => x0 - page.time - 8,
+            };
+            let end = if side < 0 { " e" } else { "" };
+            let text = escape(&cut(text, (f64::from(room) / 7.3) as usize));
+            let _ = write!(
+                out,
+                "<text class=\"note{end}\" x=\"{x0}\" y=\"{}\">{text}</text>",
+                y + 4
+            );
+        } else {
+            let x0 = x(lane) + 13 * side;
+            let _ = write!(
+                out,
+                "<circle class=\"mark\" cx=\"{x0}\" cy=\"{y}\" r=\"8\"/><text class=\"number\" x=\"{x0}\" y=\"{}\">{number}</text>",
+                y + 4
+            );
+        }
+    }
+    out + "</svg>"
+}
+
+/// Notes of the first lane stand on its left, all others on the right.
+fn side(_: &Page, lane: usize, count: usize) -> i32 {
+    if lane == 0 && count > 1 { -1 } else { 1 }
+}
+
+fn draw_arrow(
+    out: &mut String,
+    page: &Page,
+    arrow: &Arrow,
+    (x1, y1): (i32, i32),
+    (x2, y2): (i32, i32),
+) {
+    let forward = if x2 > x1 { 1 } else { -1 };
+    // Not quite from lane to lane, so that the lanes stay whole.
+    let (x1, x2) = (x1 + 2 * forward, x2 - 2 * forward);
+    let (dx, dy) = (f64::from(x2 - x1), f64::from(y2 - y1));
+    let length = dx.hypot(dy);
+    let c = arrow.from % 4;
+    let mut class = format!("c{c}");
+    if arrow.payload {
+        class += " full";
+    }
+    let (mut tip_x, mut tip_y) = (f64::from(x2), f64::from(y2));
+    if arrow.lost.is_some() {
+        class += " lost";
+        tip_x = f64::from(x1) + dx * 0.62;
+        tip_y = f64::from(y1) + dy;
+    } else if arrow.reset {
+        class += " reset";
+    }
+    let _ = write!(
+        out,
+        "<path class=\"arrow {class}\" d=\"M{x1} {y1}L{tip_x:.0} {tip_y:.0}\"/>"
+    );
+    if let Some(why) = arrow.lost {
+        let (x, y) = (tip_x.round() as i32 + 5 * forward, tip_y.round() as i32);
+        let anchor = if forward < 0 { " e" } else { "" };
+        let _ = write!(
+            out,
+            "<path class=\"cross\" d=\"M{} {}l10 10m0 -10l-10 10\"/><text class=\"fate{anchor}\" x=\"{}\" y=\"{}\">{why}</text>",
+            x - 5,
+            y - 5,
+            x + 10 * forward,
+            y + 4
+        );
+    } else {
+        // Both strokes of the head lean back from the tip.
+        let (ux, uy) = (dx / length, dy / length);
+        let stroke = |sign: f64| (-9.0 * ux - sign * 4.5 * uy, -9.0 * uy + sign * 4.5 * ux);
+        let (one, other) = (stroke(1.0), stroke(-1.0));
+        let _ = write!(
+            out,
+            "<path class=\"head c{c}{}\" d=\"M{:.0} {:.0}L{x2} {y2}L{:.0} {:.0}\"/>",
+            if arrow.reset { " reset" } else { "" },
+            tip_x + one.0,
+            tip_y + one.1,
+            tip_x + other.0,
+            tip_y + other.1
+        );
+    }
+    if arrow.label.is_empty() {
+        return;
+    }
+    let whole = (tip_x - f64::from(x1)).abs();
+    // Where arrows cross, each label keeps to its sender's half.
+    let (place, room) = if arrow.crossed {
+        (0.27, whole * 0.5 - 8.0)
+    } else {
+        (0.5, whole - 16.0)
+    };
+    let angle = (tip_y - f64::from(y1))
+        .atan2(tip_x - f64::from(x1))
+        .to_degrees();
+    let angle = if forward < 0 { angle - 180.0 } else { angle };
+    let angle = if angle < -180.0 { angle + 360.0 } else { angle };
+    let x = f64::from(x1) + (tip_x - f64::from(x1)) * place;
+    let y = f64::from(y1) + (tip_y - f64::from(y1)) * place - 4.0;
+    let text = escape(&cut(&arrow.label, (room / page.letter) as usize));
+    let _ = write!(
+        out,
+        "<text class=\"label c{c}\" transform=\"translate({x:.0} {y:.0})rotate({angle:.0})\">{text}</text>"
+    );
+}
+
+/// At most so many letters, the last of them an ellipsis if there were more.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_string();
+    }
+    let mut cut: String = text.chars().take(most.saturating_sub(1)).collect();
+    cut = cut.trim_end().to_string();
+    // A quotation that was opened is closed.
+    let open = cut.matches('"').count() % 2 == 1;
+    cut + if open { "…\"" } else { "…" }
+}
+
+/// Every packet and every note, in the order of time.
+fn words(figure: &Figure, ladder: &wire::Ladder, notes: &[Note]) -> String {
+    let recording = figure.recording;
+    let hosts = &recording.head.hosts;
+    let mut items: Vec<(i64, String)> = Vec::new();
+    for step in &ladder.packets {
+        let event = &recording.events[step.event];
+        let What::Packet {
+            from,
+            fate,
+            arrivals,
+            ..
+        } = &event.what
+        else {
+            continue;
+        };
+        let mut said = format!("{} sends {}", hosts[*from].name, step.words());
+        for arrival in arrivals {
+            said += &format!(
+                "; {} has it at {:.1}",
+                hosts[arrival.host].name,
+                figure.ms(arrival.at_us)
+            );
+        }
+        if *fate != Fate::Passed {
+            said += &format!("; {fate}");
+        }
+        items.push((event.at_us, escape(&said)));
+    }
+    for note in notes {
+        let host = &hosts[note.lane].name;
+        items.push((
+            note.at_us,
+            format!("{host}: <code>{}</code>", escape(&note.text)),
+        ));
+        if let Some((at, text)) = &note.end {
+            items.push((*at, format!("{host}: <code>{}</code>", escape(text))));
+        }
+    }
+    items.sort_by_key(|(at, _)| *at);
+    let items: String = items
+        .iter()
+        .map(|(at, said)| format!("<li><b>{:.1}</b> {said}</li>", figure.ms(*at)))
+        .collect();
+    format!("<p>Times are in milliseconds from the first packet.</p><ol>{items}</ol>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!(cut("ACK 13", 6), "ACK 13");
+        assert_eq!(cut("ACK 13", 5), "ACK…");
+        assert_eq!(cut("5 bytes \"Hello\"", 12), "5 bytes \"He…\"");
+    }
+}

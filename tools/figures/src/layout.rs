@@ -1,0 +1,335 @@
+//! Where things stand: time runs downwards, but not evenly, so that nothing overlaps and nothing is far apart.
+
+use wire::{Body, Fate, Flags, Ladder, Packet, Recording, What};
+
+/// Something beside a host's lane.
+#[derive(Debug, Clone)]
+pub struct Note {
+    pub lane: usize,
+    pub at_us: i64,
+    /// Something that lasts has an end, with words of its own.
+    pub end: Option<(i64, String)>,
+    pub text: String,
+}
+
+/// A packet on its way from one lane to another.
+#[derive(Debug, Clone)]
+pub struct Arrow {
+    pub from: usize,
+    pub to: usize,
+    pub sent_us: i64,
+    /// `None` if it was lost.
+    pub arrived_us: Option<i64>,
+    pub label: String,
+    /// Why it did not arrive.
+    pub lost: Option<&'static str>,
+    pub payload: bool,
+    pub reset: bool,
+    /// Whether another arrow crosses it.
+    pub crossed: bool,
+}
+
+/// Everything with its height.
+#[derive(Debug, Default)]
+pub struct Layout {
+    /// With the heights of beginning and end.
+    pub arrows: Vec<(Arrow, i32, i32)>,
+    /// With the heights of beginning and end; they are the same for a moment.
+    pub notes: Vec<(Note, i32, i32)>,
+    /// Times in milliseconds.
+    pub times: Vec<(f64, i32)>,
+    /// Silence, or packets that are left out: the middle's height, and words.
+    pub bands: Vec<(i32, String)>,
+    pub height: i32,
+}
+
+/// The least distance of two arrows, or of two notes, on one side of a lane.
+const ROW: i32 = 18;
+/// How far a millisecond is, and how far the longest time without a band.
+const PER_MS: f64 = 1.6;
+const LONGEST: f64 = 46.0;
+/// From how many microseconds on silence is a band.
+const SILENCE: i64 = 150_000;
+const BAND: i32 = 44;
+/// More packets than these are folded to the first and the last.
+const MANY: usize = 26;
+const FIRST: usize = 12;
+const LAST: usize = 10;
+
+/// The arrows of a recording, in the order in which they were sent.
+pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
+    let mut arrows: Vec<Arrow> = Vec::new();
+    let mut seen: Vec<(usize, Vec<u8>)> = Vec::new();
+    for step in &ladder.packets {
+        let event = &recording.events[step.event];
+        let What::Packet {
+            from,
+            fate,
+            arrivals,
+            ..
+        } = &event.what
+        else {
+            continue;
+        };
+        let mut label = label(step.acknowledgment, &step.packet);
+        if let Body::Tcp(tcp) = &step.packet.body
+            && (!tcp.payload.is_empty() || tcp.flags.has(Flags(Flags::SYN.0 | Flags::FIN.0)))
+        {
+            let flags = tcp.flags.0 & !Flags::PSH.0;
+            let mut key = [tcp.source_port, tcp.destination_port]
+                .map(u16::to_be_bytes)
+                .concat();
+            key.extend(tcp.sequence.to_be_bytes());
+            key.push(flags & !Flags::ACK.0);
+            key.extend(tcp.payload.first());
+            if seen.contains(&(*from, key.clone())) {
+                label += " again";
+            }
+            seen.push((*from, key));
+        }
+        let hosts = &recording.head.hosts;
+        let arrow =
+            |to: usize, arrived_us: Option<i64>, label: String, lost: Option<&'static str>| Arrow {
+                from: *from,
+                to,
+                sent_us: event.at_us,
+                arrived_us,
+                label,
+                lost,
+                payload: !step.packet.payload().is_empty(),
+                reset: matches!(&step.packet.body, Body::Tcp(tcp) if tcp.flags.has(Flags::RST)),
+                crossed: false,
+            };
+        if arrivals.is_empty() {
+            let to = hosts
+                .iter()
+                .position(|host| host.addresses.contains(&step.packet.destination))
+                .filter(|to| to != from)
+                .unwrap_or(if *from == 0 {
+                    hosts.len().max(2) - 1
+                } else {
+                    0
+                });
+            let why = match fate {
+                Fate::NoHost => "nobody there",
+                Fate::Cut => "cut",
+                Fate::QueueFull => "queue full",
+                Fate::Passed | Fate::Doubled | Fate::Delayed => "still on its way",
+                Fate::Dropped => "lost",
+            };
+            arrows.push(arrow(to, None, label.clone(), Some(why)));
+        }
+        for (copy, arrival) in arrivals.iter().enumerate() {
+            let label = match (copy, *fate == Fate::Doubled) {
+                (0, _) => label.clone(),
+                (_, true) => "copy".to_string(),
+                (_, false) => String::new(), // a broadcast's other arrows
+            };
+            arrows.push(arrow(arrival.host, Some(arrival.at_us), label, None));
+        }
+    }
+    for index in 0..arrows.len() {
+        let one = &arrows[index];
+        let crossed = arrows.iter().any(|other| {
+            let ends = |arrow: &Arrow| arrow.arrived_us.unwrap_or(arrow.sent_us + 12_000);
+            other.from != one.from && other.sent_us < ends(one) && one.sent_us < ends(other)
+        });
+        arrows[index].crossed = crossed;
+    }
+    arrows
+}
+
+/// What stands on an arrow.
+fn label(acknowledgment: Option<u32>, packet: &Packet) -> String {
+    match &packet.body {
+        Body::Tcp(tcp) => {
+            let mut words = Vec::new();
+            if !tcp.payload.is_empty() {
+                words.push(bytes(&tcp.payload));
+            }
+            let ack = acknowledgment.map(|number| format!("ACK {number}"));
+            if tcp.flags.has(Flags::SYN) {
+                words.push(tcp.flags.to_string());
+            } else if tcp.flags.has(Flags::RST) {
+                words.push(tcp.flags.to_string());
+            } else if tcp.flags.has(Flags::FIN) {
+                words.push("FIN".to_string());
+                words.extend(ack);
+            } else if tcp.payload.is_empty() {
+                words.extend(ack);
+            }
+            if tcp.window == 0 && !tcp.flags.has(Flags::RST) {
+                words.push("window 0".to_string());
+            }
+            words.join(" ")
+        }
+        Body::Udp(udp) if udp.destination_port == 53 => {
+            question(&udp.payload).unwrap_or_else(|| "DNS question".into())
+        }
+        Body::Udp(udp) if udp.source_port == 53 => "DNS answer".to_string(),
+        Body::Udp(udp) => bytes(&udp.payload),
+        Body::Icmp(icmp) => format!("ICMP {icmp}"),
+        Body::Fragment { offset, length, .. } => format!("fragment: {length} bytes from {offset}"),
+        Body::Other(protocol) => format!("protocol {protocol}"),
+    }
+}
+
+fn bytes(payload: &[u8]) -> String {
+    let count = payload.len();
+    let s = if count == 1 { "" } else { "s" };
+    match std::str::from_utf8(payload) {
+        Ok(text)
+            if count > 0
+                && count <= 64
+                && !text.contains(|c: char| c.is_control() && c != '\n') =>
+        {
+            format!("{count} byte{s} {text:?}")
+        }
+        _ => format!("{count} byte{s}"),
+    }
+}
+
+/// The name and the type that a DNS message asks for: RFC 1035, section 4.1.
+fn question(message: &[u8]) -> Option<String> {
+    let mut rest = message.get(12..)?;
+    let mut name = Vec::new();
+    loop {
+        let (&length, after) = rest.split_first()?;
+        if length == 0 {
+            rest = after;
+            break;
+        }
+        name.push(String::from_utf8_lossy(after.get(..length.into())?).into_owned());
+        rest = after.get(length.into()..)?;
+    }
+    let kind = match u16::from_be_bytes([*rest.first()?, *rest.get(1)?]) {
+        1 => "A",
+        28 => "AAAA",
+        _ => return None,
+    };
+    Some(format!("DNS {kind}? {}", name.join(".")))
+}
+
+enum Point {
+    Sent(usize),
+    Arrived(usize),
+    Note(usize),
+    NoteEnd(usize),
+}
+
+/// Gives everything its height, from `top` on; `ms` turns a time into that of the figure.
+pub fn layout(
+    mut arrows: Vec<Arrow>,
+    mut notes: Vec<Note>,
+    top: i32,
+    ms: impl Fn(i64) -> f64,
+) -> Layout {
+    let mut layout = Layout::default();
+    let mut folded = None;
+    if arrows.len() > MANY {
+        let out = arrows.len() - FIRST - LAST;
+        let from = arrows[FIRST].sent_us;
+        let to = arrows[FIRST + out].sent_us;
+        arrows.drain(FIRST..FIRST + out);
+        // What begins before goes on into the fold, and ends there.
+        notes.retain(|note| note.at_us < from || note.at_us >= to);
+        for arrow in &mut arrows[..FIRST] {
+            arrow.arrived_us = arrow.arrived_us.map(|at| at.min(from));
+        }
+        folded = Some((from, to, format!("{out} more packets, in the captures")));
+    }
+
+    let mut points = Vec::new();
+    for (index, arrow) in arrows.iter().enumerate() {
+        points.push((arrow.sent_us, Point::Sent(index)));
+        points.extend(arrow.arrived_us.map(|at| (at, Point::Arrived(index))));
+    }
+    for (index, note) in notes.iter().enumerate() {
+        points.push((note.at_us, Point::Note(index)));
+        points.extend(note.end.iter().map(|(at, _)| (*at, Point::NoteEnd(index))));
+    }
+    points.sort_by_key(|(at, _)| *at);
+
+    let mut sent = vec![0; arrows.len()];
+    let mut arrived = vec![0; arrows.len()];
+    let mut begun = vec![0; notes.len()];
+    let mut ended = vec![0; notes.len()];
+    // The last height of each kind of thing on each lane: notes, and both ends of arrows.
+    let mut rows: Vec<((u8, usize, usize), i32)> = Vec::new();
+    let mut y = top;
+    let mut before: Option<i64> = None;
+    for (at, point) in points {
+        if let Some(before) = before {
+            let gap = at - before;
+            let fold = folded.take_if(|(from, to, _)| before <= *from && at >= *to);
+            if let Some((_, _, words)) = fold {
+                layout.bands.push((y + BAND / 2, words));
+                y += BAND;
+            } else if gap > SILENCE {
+                layout
+                    .bands
+                    .push((y + BAND / 2, format!("{} of silence", seconds(gap))));
+                y += BAND;
+            } else {
+                y += (gap as f64 / 1000.0 * PER_MS).min(LONGEST).round() as i32;
+            }
+        }
+        before = Some(at);
+        let row = match point {
+            Point::Sent(index) => (0, arrows[index].from, 0),
+            Point::Arrived(index) => (1, arrows[index].to, arrows[index].from),
+            Point::Note(index) | Point::NoteEnd(index) => (2, notes[index].lane, 0),
+        };
+        match rows.iter_mut().find(|(known, _)| *known == row) {
+            Some((_, last)) => {
+                // The copies of a broadcast leave together.
+                let together = matches!(point, Point::Sent(index) if index > 0 && arrows[index - 1].sent_us == at);
+                y = y.max(*last + if together { 0 } else { ROW });
+                *last = y;
+            }
+            None => rows.push((row, y)),
+        }
+        match point {
+            Point::Sent(index) => sent[index] = y,
+            Point::Arrived(index) => {
+                // An arrow that is nearly flat has no place for its label.
+                y = y.max(sent[index] + 26);
+                rows.iter_mut()
+                    .filter(|(known, _)| *known == row)
+                    .for_each(|(_, last)| *last = y);
+                arrived[index] = y;
+            }
+            Point::Note(index) => begun[index] = y,
+            Point::NoteEnd(index) => ended[index] = y,
+        }
+        if matches!(point, Point::Sent(_) | Point::Arrived(_))
+            && layout.times.last().is_none_or(|(_, last)| y - last >= 14)
+        {
+            layout.times.push((ms(at), y));
+        }
+        layout.height = layout.height.max(y);
+    }
+    for (index, arrow) in arrows.into_iter().enumerate() {
+        let end = if arrow.arrived_us.is_some() {
+            arrived[index]
+        } else {
+            sent[index] + 24
+        };
+        layout.height = layout.height.max(end);
+        layout.arrows.push((arrow, sent[index], end));
+    }
+    for (index, note) in notes.into_iter().enumerate() {
+        let end = if note.end.is_some() {
+            ended[index]
+        } else {
+            begun[index]
+        };
+        layout.notes.push((note, begun[index], end));
+    }
+    layout
+}
+
+/// A time of at least a tenth of a second.
+fn seconds(us: i64) -> String {
+    format!("{:.2} s", us as f64 / 1e6)
+}

@@ -1,0 +1,174 @@
+//! Figures of the book, drawn from recordings: a preprocessor of mdBook.
+//!
+//! A page says `{{#ladder ../../listings/tcp/echo/echo/scenes/hello.toml A caption.}}` and gets the figure in this
+//! place. [`expand`] does that for one page, [`Figures`] for the whole book.
+
+mod calls;
+mod captures;
+mod console;
+mod dissection;
+mod draw;
+mod figure;
+mod frame;
+mod ladder;
+mod layout;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use anyhow::{Result, anyhow, bail};
+use mdbook_preprocessor::book::{Book, BookItem};
+use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
+use regex::{Captures, Regex};
+use wire::SceneFile;
+
+/// The directives that [`expand`] knows.
+pub const DIRECTIVES: [&str; 4] = ["ladder", "calls", "console", "dissection"];
+
+/// A directive that can't be followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Counted from 1.
+    pub line: usize,
+    pub message: String,
+}
+
+/// A page with its figures, and the captures that they offer: names below `captures/` with the files' bytes.
+#[derive(Debug, Default)]
+pub struct Expanded {
+    pub text: String,
+    pub captures: BTreeMap<String, Vec<u8>>,
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Puts figures in the place of directives. `page` is the page's path; recordings lie relative to its folder.
+pub fn expand(root: &Path, page: &Path, text: &str) -> Expanded {
+    static DIRECTIVE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?s)(\\)?\{\{\s*#\s*(ladder|calls|console|dissection)\b(.*?)\}\}")
+            .expect("a valid pattern")
+    });
+    let mut expanded = Expanded::default();
+    let folder = page.parent().unwrap_or(Path::new(""));
+    let result = DIRECTIVE.replace_all(text, |found: &Captures| {
+        if found.get(1).is_some() {
+            return found[0].to_string();
+        }
+        // From a page of src/a/b.md to the top of the site, and from there to the captures.
+        let up = "../".repeat(folder.components().count().saturating_sub(1));
+        match draw_one(root, folder, &up, &found[2], &found[3]) {
+            Ok((html, captures)) => {
+                expanded.captures.extend(captures);
+                html
+            }
+            Err(error) => {
+                let at = found.get(0).map_or(0, |whole| whole.start());
+                expanded.mistakes.push(Mistake {
+                    line: text[..at].matches('\n').count() + 1,
+                    message: format!("{error:#}"),
+                });
+                String::new()
+            }
+        }
+    });
+    expanded.text = result.into_owned();
+    expanded
+}
+
+type Drawn = (String, BTreeMap<String, Vec<u8>>);
+
+fn draw_one(root: &Path, folder: &Path, up: &str, name: &str, rest: &str) -> Result<Drawn> {
+    let rest = rest.trim();
+    let (target, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    if !target.ends_with(".toml") {
+        bail!(
+            "{{{{#{name}}}}} wants the path of a scene, such as ../../listings/tcp/echo/echo/scenes/hello.toml, and then a caption"
+        );
+    }
+    let path = [root, folder, Path::new(target)]
+        .iter()
+        .collect::<PathBuf>();
+    if !path.is_file() {
+        bail!("there is no scene {target}");
+    }
+    let file = SceneFile::at(&path);
+    let recording = wire::load(&file)?;
+    let figure = figure::Figure::new(&file, &recording, up);
+    let (words, caption) = arguments(name, rest)?;
+    let html = match name {
+        "ladder" => ladder::html(&figure, caption),
+        "calls" => calls::html(&figure, caption),
+        "console" => console::html(&figure, words[0], caption),
+        _ => dissection::html(&figure, words[0], words[1], caption),
+    }?;
+    Ok((html, captures::of(&file, &recording)))
+}
+
+/// The words that a directive wants before its caption, and the caption.
+fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
+    let wanted: &[&str] = match name {
+        "console" => &["the name of a program"],
+        "dissection" => &["a host", "the number of a packet in its capture"],
+        _ => &[],
+    };
+    let mut words = Vec::new();
+    let mut rest = rest.trim();
+    for what in wanted {
+        let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        if word.is_empty() {
+            return Err(anyhow!("{{{{#{name}}}}} wants {what} after the scene"));
+        }
+        words.push(word);
+        rest = after.trim_start();
+    }
+    if rest.is_empty() {
+        bail!("{{{{#{name}}}}} has no caption; write a sentence that says what to look at");
+    }
+    Ok((words, rest))
+}
+
+/// The preprocessor.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures;
+
+impl Preprocessor for Figures {
+    fn name(&self) -> &str {
+        "figures"
+    }
+
+    fn supports_renderer(&self, renderer: &str) -> Result<bool> {
+        Ok(renderer == "html")
+    }
+
+    fn run(&self, context: &PreprocessorContext, mut book: Book) -> Result<Book> {
+        let source = &context.config.book.src;
+        let mut mistakes = Vec::new();
+        let mut captures = BTreeMap::new();
+        book.for_each_mut(|item| {
+            if let BookItem::Chapter(chapter) = item
+                && let Some(path) = &chapter.source_path
+            {
+                let page = source.join(path);
+                let expanded = expand(&context.root, &page, &chapter.content);
+                chapter.content = expanded.text;
+                captures.extend(expanded.captures);
+                for mistake in expanded.mistakes {
+                    mistakes.push(format!(
+                        "{}:{}: {}",
+                        page.display(),
+                        mistake.line,
+                        mistake.message
+                    ));
+                }
+            }
+        });
+        if !mistakes.is_empty() {
+            bail!("{}", mistakes.join("\n"));
+        }
+        captures::write(&context.root.join(source), &captures)?;
+        Ok(book)
+    }
+}
+
+#[cfg(test)]
+mod tests;
