@@ -11,7 +11,11 @@ pub fn html(figure: &Figure, program: &str, caption: &str) -> Result<String> {
         .iter()
         .map(|program| name(&program.command))
         .collect();
-    let Some(index) = names.iter().position(|name| *name == program) else {
+    let named = names.iter().position(|name| *name == program);
+    // A shell or `unshare` is named by what it runs in the end.
+    let last = |command: &str| command.split_whitespace().next_back() == Some(program);
+    let Some(index) = named.or_else(|| programs.iter().position(|program| last(&program.command)))
+    else {
         bail!(
             "the scene has no program {program}, only {}",
             names.join(", ")

@@ -40,12 +40,16 @@ pub fn html(figure: &Figure, host: &str, number: &str, caption: &str) -> Result<
                 escape(&field.value)
             );
         }
+        // A single field would say the same twice.
+        let whole = match bytes.fields.len() {
+            1 => String::new(),
+            _ => format!(" <code>{}</code>", hex(&bytes.bytes)),
+        };
         let _ = write!(
             out,
-            "<div class=\"part p{part}\"><p><b>{}</b> {} bytes <code>{}</code></p><table>{rows}</table></div>",
+            "<div class=\"part p{part}\"><p><b>{}</b> {} bytes{whole}</p><table>{rows}</table></div>",
             bytes.name,
-            bytes.bytes.len(),
-            hex(&bytes.bytes)
+            bytes.bytes.len()
         );
     }
     Ok(figure.html("dissection", &out, caption, ""))

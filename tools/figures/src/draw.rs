@@ -6,7 +6,7 @@ use anyhow::Result;
 use wire::{Fate, Recording, What};
 
 use crate::figure::{Figure, escape};
-use crate::layout::{Arrow, Layout, Note, arrows, layout};
+use crate::layout::{Arrow, LINE, Layout, Note, arrows, cut, layout, wrap};
 
 /// The sizes of one drawing, in the units of its view box.
 struct Page {
@@ -47,7 +47,13 @@ pub fn html(figure: &Figure, kind: &str, notes: Vec<Note>, caption: &str) -> Res
     let ladder = wire::ladder(recording);
     let arrows = arrows(recording, &ladder);
     let words = words(figure, &ladder, &notes);
-    let layout = layout(arrows, notes, TOP, |at| figure.ms(at));
+    let layout = layout(
+        arrows,
+        notes,
+        TOP,
+        |lane| letters(lane, recording.head.hosts.len()),
+        |at| figure.ms(at),
+    );
     let mut drawing = svg(&WIDE, recording, &layout);
     drawing += &svg(&NARROW, recording, &layout);
     let legend: String = numbered(&layout)
@@ -138,7 +144,7 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
     }
     for (note, begin, end) in &layout.notes {
         if begin != end {
-            let side = side(page, note.lane, count);
+            let side = side(note.lane, count);
             let x = x(note.lane) + 4 * side;
             let _ = write!(
                 out,
@@ -158,21 +164,18 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
         );
     }
     for (number, (lane, y, text)) in (1..).zip(numbered(layout)) {
-        let side = side(page, lane, count);
+        let side = side(lane, count);
         if page.beside {
             let x0 = x(lane) + 12 * side;
-            let room = match side {
-                1 if lane + 1 < count => (x(lane + 1) - x0) / 2,
-                1 => page.width - x0,
-                _ => x0 - page.time - 8,
-            };
             let end = if side < 0 { " e" } else { "" };
-            let text = escape(&cut(text, (f64::from(room) / 7.3) as usize));
-            let _ = write!(
-                out,
-                "<text class=\"note{end}\" x=\"{x0}\" y=\"{}\">{text}</text>",
-                y + 4
-            );
+            for (line, text) in (0..).zip(wrap(text, letters(lane, count))) {
+                let y = y + 4 + line * LINE;
+                let _ = write!(
+                    out,
+                    "<text class=\"note{end}\" x=\"{x0}\" y=\"{y}\">{}</text>",
+                    escape(&text)
+                );
+            }
         } else {
             let x0 = x(lane) + 13 * side;
             let _ = write!(
@@ -185,8 +188,19 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
     out + "</svg>"
 }
 
+/// How many letters of a note fit beside a lane of the wide drawing.
+fn letters(index: usize, count: usize) -> usize {
+    let x = lane(&WIDE, index, count) + 12 * side(index, count);
+    let room = match side(index, count) {
+        1 if index + 1 < count => (lane(&WIDE, index + 1, count) - x) / 2,
+        1 => WIDE.width - x,
+        _ => x - WIDE.time - 8,
+    };
+    (f64::from(room) / 7.3) as usize
+}
+
 /// Notes of the first lane stand on its left, all others on the right.
-fn side(_: &Page, lane: usize, count: usize) -> i32 {
+fn side(lane: usize, count: usize) -> i32 {
     if lane == 0 && count > 1 { -1 } else { 1 }
 }
 
@@ -210,7 +224,7 @@ fn draw_arrow(
     let (mut tip_x, mut tip_y) = (f64::from(x2), f64::from(y2));
     if arrow.lost.is_some() {
         class += " lost";
-        tip_x = f64::from(x1) + dx * 0.62;
+        tip_x = f64::from(x1) + dx * 0.7;
         tip_y = f64::from(y1) + dy;
     } else if arrow.reset {
         class += " reset";
@@ -269,18 +283,6 @@ fn draw_arrow(
     );
 }
 
-/// At most so many letters, the last of them an ellipsis if there were more.
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_string();
-    }
-    let mut cut: String = text.chars().take(most.saturating_sub(1)).collect();
-    cut = cut.trim_end().to_string();
-    // A quotation that was opened is closed.
-    let open = cut.matches('"').count() % 2 == 1;
-    cut + if open { "…\"" } else { "…" }
-}
-
 /// Every packet and every note, in the order of time.
 fn words(figure: &Figure, ladder: &wire::Ladder, notes: &[Note]) -> String {
     let recording = figure.recording;
@@ -330,12 +332,17 @@ fn words(figure: &Figure, ladder: &wire::Ladder, notes: &[Note]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::cut;
+    use crate::layout::{cut, wrap};
 
     #[test]
     fn what_is_cut_says_so() {
         assert_eq!(cut("ACK 13", 6), "ACK 13");
         assert_eq!(cut("ACK 13", 5), "ACK…");
+        assert_eq!(
+            wrap("closed after 12 bytes", 12),
+            ["closed after", "12 bytes"]
+        );
+        assert_eq!(wrap("abcdefghijklmnop", 2).last().unwrap(), "k…");
         assert_eq!(cut("5 bytes \"Hello\"", 12), "5 bytes \"He…\"");
     }
 }

@@ -48,6 +48,8 @@ const ROW: i32 = 18;
 /// How far a millisecond is, and how far the longest time without a band.
 const PER_MS: f64 = 1.6;
 const LONGEST: f64 = 46.0;
+/// The height of a note's second line and of those after it.
+pub const LINE: i32 = 14;
 /// From how many microseconds on silence is a band.
 const SILENCE: i64 = 150_000;
 const BAND: i32 = 44;
@@ -72,6 +74,15 @@ pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
             continue;
         };
         let mut label = label(step.acknowledgment, &step.packet);
+        // Where a host has several addresses, which one is the point.
+        let hosts = &recording.head.hosts;
+        if let Body::Tcp(tcp) = &step.packet.body
+            && tcp.flags.has(Flags::SYN)
+            && !tcp.flags.has(Flags::ACK)
+            && hosts.iter().any(|host| host.addresses.len() > 1)
+        {
+            label += &format!(" to {}", step.packet.destination);
+        }
         if let Body::Tcp(tcp) = &step.packet.body
             && (!tcp.payload.is_empty() || tcp.flags.has(Flags(Flags::SYN.0 | Flags::FIN.0)))
         {
@@ -87,7 +98,6 @@ pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
             }
             seen.push((*from, key));
         }
-        let hosts = &recording.head.hosts;
         let arrow =
             |to: usize, arrived_us: Option<i64>, label: String, lost: Option<&'static str>| Arrow {
                 from: *from,
@@ -217,11 +227,42 @@ enum Point {
     NoteEnd(usize),
 }
 
-/// Gives everything its height, from `top` on; `ms` turns a time into that of the figure.
+/// Splits text into lines of at most so many letters, at spaces where it can, and at most six; the last is cut.
+pub fn wrap(text: &str, most: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest: Vec<char> = text.chars().collect();
+    while rest.len() > most && lines.len() < 5 {
+        let space = rest[..=most]
+            .iter()
+            .rposition(|c| *c == ' ')
+            .filter(|at| *at > most / 2);
+        let tail = rest.split_off(space.unwrap_or(most));
+        lines.push(rest.iter().collect());
+        rest = tail.into_iter().skip_while(|c| *c == ' ').collect();
+    }
+    lines.push(cut(&rest.iter().collect::<String>(), most));
+    lines
+}
+
+/// At most so many letters, the last of them an ellipsis if there were more.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_string();
+    }
+    let mut cut: String = text.chars().take(most.saturating_sub(1)).collect();
+    cut = cut.trim_end().to_string();
+    // A quotation that was opened is closed.
+    let open = cut.matches('"').count() % 2 == 1;
+    cut + if open { "…\"" } else { "…" }
+}
+
+/// Gives everything its height, from `top` on. `letters` says how long a line of a note may be on a lane; `ms` turns a
+/// time into that of the figure.
 pub fn layout(
     mut arrows: Vec<Arrow>,
     mut notes: Vec<Note>,
     top: i32,
+    letters: impl Fn(usize) -> usize,
     ms: impl Fn(i64) -> f64,
 ) -> Layout {
     let mut layout = Layout::default();
@@ -258,14 +299,18 @@ pub fn layout(
     let mut rows: Vec<((u8, usize, usize), i32)> = Vec::new();
     let mut y = top;
     let mut before: Option<i64> = None;
+    // Nothing of what has begun may hang into a band: a lost packet, a note of several lines.
+    let mut reach = top;
     for (at, point) in points {
         if let Some(before) = before {
             let gap = at - before;
             let fold = folded.take_if(|(from, to, _)| before <= *from && at >= *to);
             if let Some((_, _, words)) = fold {
+                y = y.max(reach);
                 layout.bands.push((y + BAND / 2, words));
                 y += BAND;
             } else if gap > SILENCE {
+                y = y.max(reach);
                 layout
                     .bands
                     .push((y + BAND / 2, format!("{} of silence", seconds(gap))));
@@ -290,7 +335,12 @@ pub fn layout(
             None => rows.push((row, y)),
         }
         match point {
-            Point::Sent(index) => sent[index] = y,
+            Point::Sent(index) => {
+                sent[index] = y;
+                if arrows[index].arrived_us.is_none() {
+                    reach = reach.max(y + 30);
+                }
+            }
             Point::Arrived(index) => {
                 // An arrow that is nearly flat has no place for its label.
                 y = y.max(sent[index] + 26);
@@ -299,15 +349,29 @@ pub fn layout(
                     .for_each(|(_, last)| *last = y);
                 arrived[index] = y;
             }
-            Point::Note(index) => begun[index] = y,
-            Point::NoteEnd(index) => ended[index] = y,
+            Point::Note(index) | Point::NoteEnd(index) => {
+                let note = &notes[index];
+                let text = match (&point, &note.end) {
+                    (Point::NoteEnd(_), Some((_, text))) => text,
+                    _ => &note.text,
+                };
+                match point {
+                    Point::NoteEnd(_) => ended[index] = y,
+                    _ => begun[index] = y,
+                }
+                let more = (wrap(text, letters(note.lane)).len() as i32 - 1) * LINE;
+                rows.iter_mut()
+                    .filter(|(known, _)| *known == row)
+                    .for_each(|(_, last)| *last = y + more);
+                reach = reach.max(y + more);
+            }
         }
         if matches!(point, Point::Sent(_) | Point::Arrived(_))
             && layout.times.last().is_none_or(|(_, last)| y - last >= 14)
         {
             layout.times.push((ms(at), y));
         }
-        layout.height = layout.height.max(y);
+        layout.height = layout.height.max(y).max(reach);
     }
     for (index, arrow) in arrows.into_iter().enumerate() {
         let end = if arrow.arrived_us.is_some() {

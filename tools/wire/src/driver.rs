@@ -115,6 +115,19 @@ pub struct Programs {
 }
 
 impl Programs {
+    /// `PATH` for a program on a host: it may start others that are built here.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn path(&self) -> std::ffi::OsString {
+        let others = env::var_os("PATH").unwrap_or_default();
+        let all: Vec<PathBuf> = self
+            .first
+            .iter()
+            .cloned()
+            .chain(env::split_paths(&others))
+            .collect();
+        env::join_paths(all).unwrap_or(others)
+    }
+
     /// A command with its program as a path.
     pub(crate) fn resolve(&self, run: &[String], folder: &Path) -> Result<Vec<String>> {
         let name = run.first().context("`run` is empty")?;
@@ -142,7 +155,7 @@ impl Programs {
             let message = format!("there is no program {name:?} {place}");
             // What comes with the machine can be missing; what is built here can't.
             return match name.as_str() {
-                "python3" | "getent" => Err(anyhow!(Missing(message))),
+                "python3" | "unshare" | "getent" => Err(anyhow!(Missing(message))),
                 _ => Err(anyhow!(message)),
             };
         };

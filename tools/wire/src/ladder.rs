@@ -407,14 +407,28 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("{hash:016x}")
 }
 
+/// Numbers, decimal or hexadecimal, as one sign each.
 fn without_numbers(text: &str) -> String {
     let mut result = String::new();
-    for c in text.chars() {
-        if !c.is_ascii_digit() {
-            result.push(c);
-        } else if !result.ends_with('#') {
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let (word, end) = match word.char_indices().next_back() {
+            Some((at, last)) if !last.is_ascii_alphanumeric() => word.split_at(at),
+            _ => (word, ""),
+        };
+        let digit = |c: char| c.is_ascii_digit();
+        let hex = word.chars().all(|c| c.is_ascii_hexdigit());
+        if hex && (word.contains(digit) || word.len() == 2) {
             result.push('#');
+        } else {
+            for c in word.chars() {
+                match digit(c) {
+                    false => result.push(c),
+                    true if result.ends_with('#') => {}
+                    true => result.push('#'),
+                }
+            }
         }
+        result += end;
     }
     result
 }

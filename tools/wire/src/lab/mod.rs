@@ -68,6 +68,7 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
     let start = link.start;
     let wall = SystemTime::now() - start.elapsed();
 
+    let path = programs.path();
     let (sender, news) = mpsc::channel();
     let mut events: Vec<(Duration, What)> = Vec::new();
     let mut running: Vec<Option<Running>> = scene.program.iter().map(|_| None).collect();
@@ -85,6 +86,7 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
             &commands[index],
             host,
             folder,
+            &path,
             start,
             wall,
             &sender,

@@ -1,5 +1,6 @@
 //! A program on a host: what it is given, and what it says.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
@@ -38,6 +39,7 @@ impl Running {
         command: &[String],
         host: &Host,
         folder: &Path,
+        path: &OsStr,
         start: Instant,
         wall: SystemTime,
         news: &Sender<News>,
@@ -75,7 +77,7 @@ impl Running {
             .stderr(Stdio::piped())
             // Nothing of this machine but where its programs are.
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", path)
             .env("LANG", "C.UTF-8")
             .env("PYTHONUNBUFFERED", "1");
         // It is born on the host, because the thread that starts it is there.
