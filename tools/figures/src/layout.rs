@@ -158,9 +158,7 @@ fn label(acknowledgment: Option<u32>, packet: &Packet) -> String {
                 words.push(bytes(&tcp.payload));
             }
             let ack = acknowledgment.map(|number| format!("ACK {number}"));
-            if tcp.flags.has(Flags::SYN) {
-                words.push(tcp.flags.to_string());
-            } else if tcp.flags.has(Flags::RST) {
+            if tcp.flags.has(Flags(Flags::SYN.0 | Flags::RST.0)) {
                 words.push(tcp.flags.to_string());
             } else if tcp.flags.has(Flags::FIN) {
                 words.push("FIN".to_string());
