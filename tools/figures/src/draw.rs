@@ -69,7 +69,7 @@ pub fn html(figure: &Figure, kind: &str, notes: Vec<Note>, caption: &str) -> Res
 fn lane(page: &Page, index: usize, count: usize) -> i32 {
     // Three lanes and more need the room that notes would have.
     let (first, last) = if page.beside && count > 2 {
-        (170, 590)
+        (160, 556)
     } else {
         page.lanes
     };
@@ -192,7 +192,7 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
 fn letters(index: usize, count: usize) -> usize {
     let x = lane(&WIDE, index, count) + 12 * side(index, count);
     let room = match side(index, count) {
-        1 if index + 1 < count => (lane(&WIDE, index + 1, count) - x) / 2,
+        1 if index + 1 < count => (lane(&WIDE, index + 1, count) - x) * 3 / 5,
         1 => WIDE.width - x,
         _ => x - WIDE.time - 8,
     };

@@ -25,6 +25,9 @@ pub fn html(figure: &Figure, caption: &str) -> Result<String> {
             }
             _ => continue,
         };
+        if recording.head.programs[program].aside {
+            continue;
+        }
         notes.push(Note {
             lane: recording.head.programs[program].host,
             at_us: event.at_us,

@@ -155,7 +155,7 @@ impl Programs {
             let message = format!("there is no program {name:?} {place}");
             // What comes with the machine can be missing; what is built here can't.
             return match name.as_str() {
-                "python3" | "unshare" | "getent" => Err(anyhow!(Missing(message))),
+                "python3" | "unshare" | "ss" => Err(anyhow!(Missing(message))),
                 _ => Err(anyhow!(message)),
             };
         };
@@ -223,7 +223,12 @@ fn read(path: &Path) -> Result<String> {
 ///
 /// A [`Missing`] (see [`anyhow::Error::downcast_ref`]) if this machine can't run it; else what went wrong.
 pub fn run(file: &SceneFile, programs: &Programs) -> Result<Recording> {
-    let mut command = Command::new(env::current_exe().context("find this program")?);
+    // By this path it is found even when a build has replaced it meanwhile.
+    let this = match cfg!(target_os = "linux") {
+        true => PathBuf::from("/proc/self/exe"),
+        false => env::current_exe().context("find this program")?,
+    };
+    let mut command = Command::new(this);
     command.arg(WORKER).arg(&file.path);
     if let Some(first) = &programs.first {
         command.arg(first);

@@ -59,6 +59,7 @@ pub struct ProgramHead {
     pub serves: bool,
     pub numbers_vary: bool,
     pub calls: bool,
+    pub aside: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

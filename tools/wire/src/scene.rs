@@ -160,6 +160,9 @@ pub struct Program {
     pub input: Vec<Input>,
     #[serde(default)]
     pub signal: Vec<Signal>,
+    /// An observer, such as `ss`: what it prints is not drawn beside the packets.
+    #[serde(default)]
+    pub aside: bool,
     /// Whether the program's socket calls are traced, for a figure that shows them. Needs `strace`.
     #[serde(default)]
     pub calls: bool,

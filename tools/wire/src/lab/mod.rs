@@ -328,6 +328,7 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
                     serves: program.serves,
                     numbers_vary: program.numbers_vary,
                     calls: program.calls,
+                    aside: program.aside,
                 })
                 .collect(),
         },
