@@ -130,6 +130,56 @@ fn code_on_the_page_itself() {
 }
 
 #[test]
+fn a_scene_on_no_page_and_a_recording_without_a_scene() {
+    let repository = sound();
+    let root = repository.path();
+    let scenes = format!("{LISTING}/scenes");
+    write(root, &format!("{scenes}/alone.toml"), "");
+    write(root, &format!("{scenes}/gone.client.pcapng"), "");
+    let problem = said(root, &[]);
+    assert!(
+        problem.contains("alone.toml: no page includes this file; show it, or remove it"),
+        "{problem}"
+    );
+    assert!(
+        problem.contains("gone.client.pcapng: it was recorded from")
+            && problem.contains("gone.toml, which is gone; remove it"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_caption_of_a_figure_that_is_no_sentence() {
+    let repository = sound();
+    let root = repository.path();
+    let page = fs::read_to_string(root.join(PAGE)).unwrap();
+    for figure in [
+        "ladder a.toml",
+        "calls a.toml",
+        "console a.toml echo-server",
+        "dissection a.toml client 4",
+    ] {
+        write(
+            root,
+            PAGE,
+            &format!("{page}\n{{{{#{figure} Two `words`\nand a stop.}}}}\n"),
+        );
+        let good = said(root, &[]);
+        assert!(!good.contains("is no sentence"), "{good}");
+        write(
+            root,
+            PAGE,
+            &format!("{page}\n{{{{#{figure} the handshake}}}}\n"),
+        );
+        let problem = said(root, &[]);
+        assert!(
+            problem.contains("src/tcp/hello.md:15: the caption \"the handshake\" is no sentence"),
+            "{figure}: {problem}"
+        );
+    }
+}
+
+#[test]
 fn a_listing_or_a_part_of_it_on_no_page() {
     let problem = after(PAGE, ":body}}", "}}");
     assert_eq!(

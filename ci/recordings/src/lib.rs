@@ -154,3 +154,68 @@ fn compare(row: &[&str], step: &Step) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::SceneFile;
+
+    /// `tshark` and the ladder must be able to disagree, or their agreement means nothing.
+    #[test]
+    fn a_capture_with_another_byte_is_found_out() -> Result<()> {
+        let scene = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../listings/tcp/echo/echo/scenes/hello.toml"
+        );
+        let scene = SceneFile::at(Path::new(scene));
+        let recording = wire::load(&scene)?;
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("touched.pcapng");
+        let whole = std::fs::read(scene.capture_file("client"))?;
+        let syn = whole
+            .windows(2)
+            .position(|bytes| bytes == [0x45, 0])
+            .context("the first packet")?;
+        for (at, said) in [
+            (0, ""), // as it is
+            (
+                33,
+                "packet 1: tshark says that the checksum of tcp is wrong",
+            ),
+            (10, "packet 1: tshark says that the checksum of ip is wrong"),
+        ] {
+            let mut bytes = whole.clone();
+            if at > 0 {
+                bytes[syn + at] ^= 1;
+            }
+            std::fs::write(&path, bytes)?;
+            match compare_with_tshark(&path, &recording, 0) {
+                Ok(()) => ensure!(at == 0, "nothing was found at {at}"),
+                Err(error) if error.is::<Missing>() && std::env::var_os("CI").is_none() => {
+                    eprintln!("skipped: {error}");
+                    return Ok(());
+                }
+                Err(error) => ensure!(
+                    at > 0 && format!("{error:#}").starts_with(said),
+                    "{error:#}"
+                ),
+            }
+        }
+        // And a recording that says something else, with the capture as it is.
+        let mut other = recording;
+        let packet = other
+            .events
+            .iter_mut()
+            .find_map(|event| match &mut event.what {
+                What::Packet { bytes, .. } => Some(bytes),
+                _ => None,
+            });
+        packet.context("the first packet")?[33] = 0x12; // SYN ACK
+        let said = compare_with_tshark(&scene.capture_file("client"), &other, 0).unwrap_err();
+        ensure!(
+            format!("{said:#}") == "packet 1: tshark's flags are 0x2, the ladder's SYN ACK",
+            "{said:#}"
+        );
+        Ok(())
+    }
+}

@@ -98,7 +98,11 @@ fn failure(error: &anyhow::Error) -> Outcome {
 
 /// The scenes that these names mean: `LISTING/SCENE`, all of a `LISTING`, or the path of a file; no name means all.
 fn scenes(root: &Path, names: &[String]) -> Result<Vec<SceneFile>> {
-    let all = wire::find_scenes(&root.join("listings"))?;
+    let listings = root.join("listings");
+    let all = match listings.is_dir() {
+        true => wire::find_scenes(&listings)?,
+        false => Vec::new(),
+    };
     ensure!(
         !all.is_empty() || !names.is_empty(),
         "there is no scene below listings/"
@@ -131,6 +135,9 @@ fn scenes(root: &Path, names: &[String]) -> Result<Vec<SceneFile>> {
 
 /// Builds the programs of the listings that these scenes belong to.
 pub fn programs(root: &Path, scenes: &[SceneFile]) -> Result<Programs> {
+    if !root.join("Cargo.toml").is_file() {
+        return Ok(Programs::default());
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let metadata = Command::new(&cargo)
         .args(["metadata", "--format-version=1", "--no-deps"])

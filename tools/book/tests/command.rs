@@ -351,3 +351,105 @@ fn it_goes_on_when_nobody_reads_what_it_says() {
         assert!(server.get("/one.html").contains(text));
     }
 }
+
+/// A scene of somebody who has programs of their own, and no listing.
+const SCENE: &str = "about = \"One line.\"\n[[host]]\nname = \"here\"\n\
+                     [[program]]\nhost = \"here\"\nrun = [\"sh\", \"-c\", \"echo hello\"]\n";
+
+#[test]
+fn a_scene_anywhere_is_recorded_and_checked() {
+    let folder = small_book();
+    let root = folder.path();
+    write(root, "mine/scenes/one.toml", SCENE);
+    let (ok, said) = run(root, &["record", "mine/scenes/one.toml"]);
+    if !ok && said.contains("can't be run here: ") {
+        assert!(std::env::var_os("CI").is_none(), "CI needs scenes: {said}");
+        eprintln!("skipped: {said}");
+        return;
+    }
+    assert!(ok, "{said}");
+    assert!(
+        said.contains("[1/1] mine/one: written, 5 of 5 runs were the same"),
+        "{said}"
+    );
+    let ladder = fs::read_to_string(root.join("mine/scenes/one.ladder")).unwrap();
+    assert!(
+        ladder.contains("\n  out: hello\n  ended: exit status: 0\n"),
+        "{ladder}"
+    );
+
+    // Nothing new is nothing written.
+    let before = fs::read(root.join("mine/scenes/one.jsonl")).unwrap();
+    let (ok, said) = run(root, &["record", "mine/scenes/one.toml"]);
+    assert!(ok && said.contains("as it was"), "{said}");
+    assert_eq!(
+        fs::read(root.join("mine/scenes/one.jsonl")).unwrap(),
+        before
+    );
+
+    let check = || run(root, &["record", "--check", "mine/scenes/one.toml"]);
+    let (ok, said) = check();
+    assert!(ok && said.contains("as recorded"), "{said}");
+
+    write(
+        root,
+        "mine/scenes/one.toml",
+        &SCENE.replace("hello", "goodbye"),
+    );
+    let (ok, said) = check();
+    assert!(
+        !ok && said.contains("the scene mine/one has changed since it was recorded"),
+        "{said}"
+    );
+
+    // A program that says something else, in a scene that is the same: the line is named.
+    write(root, "mine/scenes/say.sh", "echo hello\n");
+    write(
+        root,
+        "mine/scenes/one.toml",
+        &SCENE.replace("\"-c\", \"echo hello\"", "\"say.sh\""),
+    );
+    assert!(run(root, &["record", "mine/scenes/one.toml"]).0);
+    write(root, "mine/scenes/say.sh", "echo jello\n");
+    let (ok, said) = check();
+    let wanted = "mine/one: FAILED: not as recorded, 3 times: on here: sh say.sh, line 1: \
+                  the recording has `out: hello`, this run `out: jello`";
+    assert!(!ok && said.contains(wanted), "{said}");
+}
+
+#[test]
+fn a_scene_that_is_wrong_or_missing_is_named() {
+    let folder = small_book();
+    let root = folder.path();
+    fs::create_dir_all(root.join("listings")).unwrap();
+    let (ok, said) = run(root, &["record"]);
+    assert!(
+        !ok && said.contains("there is no scene below listings/"),
+        "{said}"
+    );
+    let (ok, said) = run(root, &["record", "no.toml"]);
+    assert!(!ok && said.contains("there is no scene no.toml"), "{said}");
+    write(root, "scenes/wrong.toml", &SCENE.replace("about", "abuot"));
+    let (ok, said) = run(root, &["record", "scenes/wrong.toml"]);
+    assert!(
+        !ok && said.contains("scenes/wrong.toml:1: unknown field `abuot`"),
+        "{said}"
+    );
+    assert!(said.contains("did you mean `about`?"), "{said}");
+}
+
+#[test]
+fn a_figure_that_can_t_be_drawn_stops_the_build_with_its_line() {
+    let folder = small_book();
+    let root = folder.path();
+    write(
+        root,
+        PAGE,
+        "# One {#one}\n\n{{#ladder ../none.toml A figure.}}\n",
+    );
+    let (ok, said) = run(root, &["build"]);
+    assert!(
+        !ok && said.contains("src/one.md:3: there is no scene ../none.toml"),
+        "{said}"
+    );
+}

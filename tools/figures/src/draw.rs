@@ -6,7 +6,7 @@ use anyhow::Result;
 use wire::{Fate, Recording, What};
 
 use crate::figure::{Figure, escape};
-use crate::layout::{Arrow, LINE, Layout, Note, arrows, cut, layout, wrap};
+use crate::layout::{Arrow, LINE, LOST_AT, Layout, Note, arrows, cut, layout, wrap};
 
 /// The sizes of one drawing, in the units of its view box.
 struct Page {
@@ -224,7 +224,7 @@ fn draw_arrow(
     let (mut tip_x, mut tip_y) = (f64::from(x2), f64::from(y2));
     if arrow.lost.is_some() {
         class += " lost";
-        tip_x = f64::from(x1) + dx * 0.7;
+        tip_x = f64::from(x1) + dx * LOST_AT;
         tip_y = f64::from(y1) + dy;
     } else if arrow.reset {
         class += " reset";
@@ -263,11 +263,15 @@ fn draw_arrow(
         return;
     }
     let whole = (tip_x - f64::from(x1)).abs();
-    // Where arrows cross, each label keeps to its sender's half.
-    let (place, room) = if arrow.crossed {
-        (0.27, whole * 0.5 - 8.0)
-    } else {
-        (0.5, whole - 16.0)
+    // Where arrows cross, each label keeps to its sender's half. And it keeps clear of the notes on the right of a lane
+    // in the middle.
+    let left = arrow.from.min(arrow.to);
+    let beside_notes = page.beside && left > 0 && arrow.lost.is_none();
+    let (place, room) = match (arrow.crossed, beside_notes) {
+        (_, true) if arrow.from == left => (0.79, whole * 0.42 - 4.0),
+        (_, true) => (0.21, whole * 0.42 - 4.0),
+        (true, _) => (0.27, whole * 0.5 - 8.0),
+        (false, _) => (0.5, whole - 16.0),
     };
     let angle = (tip_y - f64::from(y1))
         .atan2(tip_x - f64::from(x1))

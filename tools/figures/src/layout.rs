@@ -20,6 +20,8 @@ pub struct Arrow {
     pub sent_us: i64,
     /// `None` if it was lost.
     pub arrived_us: Option<i64>,
+    /// Where on its way it is lost, by the delay of the link.
+    pub lost_us: i64,
     pub label: String,
     /// Why it did not arrive.
     pub lost: Option<&'static str>,
@@ -50,6 +52,8 @@ const PER_MS: f64 = 1.6;
 const LONGEST: f64 = 46.0;
 /// The height of a note's second line and of those after it.
 pub const LINE: i32 = 14;
+/// How far a lost packet gets.
+pub const LOST_AT: f64 = 0.7;
 /// From how many microseconds on silence is a band.
 const SILENCE: i64 = 150_000;
 const BAND: i32 = 44;
@@ -104,6 +108,7 @@ pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
                 to,
                 sent_us: event.at_us,
                 arrived_us,
+                lost_us: event.at_us + (recording.head.link.delay_us as f64 * LOST_AT) as i64,
                 label,
                 lost,
                 payload: !step.packet.payload().is_empty(),
@@ -141,7 +146,7 @@ pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
     for index in 0..arrows.len() {
         let one = &arrows[index];
         let crossed = arrows.iter().any(|other| {
-            let ends = |arrow: &Arrow| arrow.arrived_us.unwrap_or(arrow.sent_us + 12_000);
+            let ends = |arrow: &Arrow| arrow.arrived_us.unwrap_or(arrow.lost_us);
             other.from != one.from && other.sent_us < ends(one) && one.sent_us < ends(other)
         });
         arrows[index].crossed = crossed;
@@ -281,13 +286,18 @@ pub fn layout(
     let mut points = Vec::new();
     for (index, arrow) in arrows.iter().enumerate() {
         points.push((arrow.sent_us, Point::Sent(index)));
-        points.extend(arrow.arrived_us.map(|at| (at, Point::Arrived(index))));
+        points.push((
+            arrow.arrived_us.unwrap_or(arrow.lost_us),
+            Point::Arrived(index),
+        ));
     }
     for (index, note) in notes.iter().enumerate() {
         points.push((note.at_us, Point::Note(index)));
         points.extend(note.end.iter().map(|(at, _)| (*at, Point::NoteEnd(index))));
     }
     points.sort_by_key(|(at, _)| *at);
+    // Before the first packet, programs only start.
+    let first = arrows.first().map(|arrow| arrow.sent_us);
 
     let mut sent = vec![0; arrows.len()];
     let mut arrived = vec![0; arrows.len()];
@@ -307,7 +317,7 @@ pub fn layout(
                 y = y.max(reach);
                 layout.bands.push((y + BAND / 2, words));
                 y += BAND;
-            } else if gap > SILENCE {
+            } else if gap > SILENCE && Some(before) >= first {
                 y = y.max(reach);
                 layout
                     .bands
@@ -333,19 +343,23 @@ pub fn layout(
             None => rows.push((row, y)),
         }
         match point {
-            Point::Sent(index) => {
-                sent[index] = y;
-                if arrows[index].arrived_us.is_none() {
-                    reach = reach.max(y + 30);
-                }
-            }
+            Point::Sent(index) => sent[index] = y,
             Point::Arrived(index) => {
                 // An arrow that is nearly flat has no place for its label.
-                y = y.max(sent[index] + 26);
+                y = y.max(
+                    sent[index]
+                        + if arrows[index].arrived_us.is_some() {
+                            26
+                        } else {
+                            20
+                        },
+                );
                 rows.iter_mut()
                     .filter(|(known, _)| *known == row)
                     .for_each(|(_, last)| *last = y);
                 arrived[index] = y;
+                // The cross is larger than the tip of an arrow.
+                reach = reach.max(y + 6);
             }
             Point::Note(index) | Point::NoteEnd(index) => {
                 let note = &notes[index];
@@ -364,19 +378,33 @@ pub fn layout(
                 reach = reach.max(y + more);
             }
         }
-        if matches!(point, Point::Sent(_) | Point::Arrived(_))
-            && layout.times.last().is_none_or(|(_, last)| y - last >= 14)
-        {
+        let is_seen = match point {
+            Point::Sent(_) => true,
+            Point::Arrived(index) => arrows[index].arrived_us.is_some(),
+            _ => false,
+        };
+        if is_seen && layout.times.last().is_none_or(|(_, last)| y - last >= 14) {
             layout.times.push((ms(at), y));
         }
         layout.height = layout.height.max(y).max(reach);
     }
+    // A lost packet falls beside one that arrives, not across it.
+    for lost in 0..arrows.len() {
+        let beside = (0..arrows.len()).find(|other| {
+            let (arrow, other) = (&arrows[lost], &arrows[*other]);
+            let together = arrow.sent_us < other.arrived_us.unwrap_or(i64::MIN)
+                && other.sent_us < arrow.lost_us;
+            together && (arrow.from, arrow.to) == (other.from, other.to)
+        });
+        if arrows[lost].arrived_us.is_none()
+            && let Some(other) = beside
+        {
+            let fall = f64::from(arrived[other] - sent[other]) * LOST_AT;
+            arrived[lost] = sent[lost] + fall.round() as i32;
+        }
+    }
     for (index, arrow) in arrows.into_iter().enumerate() {
-        let end = if arrow.arrived_us.is_some() {
-            arrived[index]
-        } else {
-            sent[index] + 24
-        };
+        let end = arrived[index];
         layout.height = layout.height.max(end);
         layout.arrows.push((arrow, sent[index], end));
     }

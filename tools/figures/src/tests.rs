@@ -1,1 +1,232 @@
+use std::fs;
+use std::path::Path;
 
+use super::{Expanded, expand};
+
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const PAGE: &str = "src/tcp/echo.md";
+const SCENE: &str = "../../listings/tcp/echo/echo/scenes/hello.toml";
+
+fn on_a_page(directive: &str) -> Expanded {
+    let text = format!("# Echo\n\n{directive}\n\nMore.\n");
+    expand(Path::new(REPOSITORY), Path::new(PAGE), &text)
+}
+
+#[test]
+fn a_ladder_has_an_arrow_for_each_packet_and_links_to_the_captures() {
+    let expanded = on_a_page(&format!(
+        "{{{{#ladder {SCENE}\nA `SYN` first,\nand then the rest.}}}}"
+    ));
+    assert_eq!(expanded.mistakes, []);
+    let page = &expanded.text;
+    assert!(page.starts_with("# Echo\n\n<figure class=\"wire ladder\">"));
+    assert!(page.ends_with("</figure>\n\n\nMore.\n"), "{page}");
+    assert!(page.contains("<figcaption>A <code>SYN</code> first, and then the rest.<span"));
+    for drawing in page.split("<svg").skip(1) {
+        let drawing = drawing.split("</svg>").next().unwrap();
+        // Ten packets cross in a connection that carries two messages.
+        assert_eq!(drawing.matches("class=\"arrow ").count(), 10);
+        assert_eq!(drawing.matches("class=\"cross\"").count(), 0);
+        assert!(
+            drawing.contains(">12 bytes &quot;Hello, world&quot;</text>"),
+            "{drawing}"
+        );
+    }
+    assert!(page.contains("href=\"../captures/echo-hello.client.pcapng\""));
+    let names: Vec<&str> = expanded.captures.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "captures/echo-hello.client.pcapng",
+            "captures/echo-hello.server.pcapng"
+        ]
+    );
+    // An empty line would end the HTML.
+    let figure = &page[page.find("<figure").unwrap()..page.find("</figure>").unwrap()];
+    assert!(!figure.contains("\n\n"));
+}
+
+#[test]
+fn a_lost_packet_ends_in_a_cross() {
+    let scene = SCENE.replace("echo/echo/scenes/hello", "handshake/knock/scenes/syn-lost");
+    let page = on_a_page(&format!("{{{{#ladder {scene} The first one is lost.}}}}")).text;
+    let wide = page.split("</svg>").next().unwrap();
+    assert_eq!(wide.matches("class=\"cross\"").count(), 1);
+    assert_eq!(wide.matches(">lost</text>").count(), 1);
+    assert!(wide.contains(">SYN again</text>"));
+}
+
+#[test]
+fn calls_stand_where_the_program_made_them() {
+    let page = on_a_page(&format!("{{{{#calls {SCENE} The calls.}}}}")).text;
+    let wide = page.split("</svg>").next().unwrap();
+    let at = |words: &str| {
+        wide.find(words)
+            .unwrap_or_else(|| panic!("no {words} in {wide}"))
+    };
+    for pair in [
+        "bind(3, 10.0.0.2:7001) = 0",
+        "listen(3, 128) = 0",
+        "connect(3, 10.0.0.2:7001) …",
+        "accept4 = 4",
+        "close(4) = 0",
+    ]
+    .windows(2)
+    {
+        assert!(at(pair[0]) < at(pair[1]), "{pair:?}");
+    }
+}
+
+#[test]
+fn a_console_shows_what_a_program_printed_and_on_what() {
+    let page = on_a_page(&format!("{{{{#console {SCENE} echo-server The log.}}}}")).text;
+    assert!(
+        page.contains(
+            "listening on 10.0.0.2:7001\n<span class=\"err\">10.0.0.1:40000: connected</span>"
+        ),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_dissection_shows_the_packet_with_that_number() {
+    let page = on_a_page(&format!(
+        "{{{{#dissection {SCENE} client 4 The message.}}}}"
+    ))
+    .text;
+    assert!(page.contains("<b>TCP header</b> 32 bytes"));
+    assert!(page.contains("&quot;Hello, world&quot;"));
+}
+
+#[test]
+fn what_can_t_be_drawn_is_named_with_its_line() {
+    for (directive, said) in [
+        (
+            "{{#ladder}}".to_string(),
+            "{{#ladder}} wants the path of a scene",
+        ),
+        (
+            "{{#ladder ../no.toml A caption.}}".to_string(),
+            "there is no scene ../no.toml",
+        ),
+        (
+            format!("{{{{#ladder {SCENE}}}}}"),
+            "{{#ladder}} has no caption",
+        ),
+        (
+            format!("{{{{#console {SCENE}}}}}"),
+            "{{#console}} wants the name of a program",
+        ),
+        (
+            format!("{{{{#console {SCENE} ehco-server A log.}}}}"),
+            "the scene has no program ehco-server, only echo-server, echo-client",
+        ),
+        (
+            format!("{{{{#dissection {SCENE} clint 4 Bytes.}}}}"),
+            "the scene has no host clint, only client, server",
+        ),
+        (
+            format!("{{{{#dissection {SCENE} client four Bytes.}}}}"),
+            "\"four\" is no number of a packet",
+        ),
+        (
+            format!("{{{{#dissection {SCENE} client 99 Bytes.}}}}"),
+            "has 10 packets, so none is number 99",
+        ),
+        (
+            format!(
+                "{{{{#calls {} Calls.}}}}",
+                SCENE.replace("hello", "ipv6-first")
+            ),
+            "the scene records no calls",
+        ),
+    ] {
+        let mistakes = on_a_page(&directive).mistakes;
+        assert_eq!(mistakes.len(), 1, "{directive}: {mistakes:?}");
+        assert_eq!(mistakes[0].line, 3, "{directive}");
+        assert!(
+            mistakes[0].message.contains(said),
+            "{directive}: {}",
+            mistakes[0].message
+        );
+    }
+}
+
+#[test]
+fn an_escaped_directive_and_others_are_left_alone() {
+    let text = "\\{{#ladder x.toml A.}} {{#include y.rs}}";
+    assert_eq!(on_a_page(text).text, format!("# Echo\n\n{text}\n\nMore.\n"));
+}
+
+#[test]
+fn a_recording_that_is_missing_or_stale_or_touched_is_no_figure() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = folder.path().join("listings/echo/scenes");
+    fs::create_dir_all(&scenes).unwrap();
+    fs::create_dir_all(folder.path().join("src")).unwrap();
+    let from = Path::new(REPOSITORY).join("listings/tcp/echo/echo/scenes");
+    let copy = |name: &str| fs::copy(from.join(name), scenes.join(name)).unwrap();
+    let said = || {
+        let text = "{{#ladder ../listings/echo/scenes/hello.toml A caption.}}";
+        let expanded = expand(folder.path(), Path::new("src/page.md"), text);
+        expanded
+            .mistakes
+            .first()
+            .map_or(String::new(), |mistake| mistake.message.clone())
+    };
+    copy("hello.toml");
+    assert_eq!(
+        said(),
+        "the scene echo/hello has no recording; record it with: cargo book record echo/hello"
+    );
+    for name in [
+        "hello.jsonl",
+        "hello.ladder",
+        "hello.client.pcapng",
+        "hello.server.pcapng",
+    ] {
+        copy(name);
+    }
+    assert_eq!(said(), "");
+
+    let capture = scenes.join("hello.client.pcapng");
+    let mut bytes = fs::read(&capture).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&capture, bytes).unwrap();
+    assert!(
+        said().contains("hello.client.pcapng does not hold what"),
+        "{}",
+        said()
+    );
+    copy("hello.client.pcapng");
+
+    let ladder = fs::read_to_string(scenes.join("hello.ladder")).unwrap();
+    fs::write(
+        scenes.join("hello.ladder"),
+        ladder.replace("len 12", "len 13"),
+    )
+    .unwrap();
+    assert!(
+        said().contains("hello.ladder does not say what"),
+        "{}",
+        said()
+    );
+    copy("hello.ladder");
+
+    let events = fs::read_to_string(scenes.join("hello.jsonl")).unwrap();
+    fs::write(
+        scenes.join("hello.jsonl"),
+        events.replacen("\"from\":0", "\"from\":7", 1),
+    )
+    .unwrap();
+    assert!(said().contains("there is no host 7"), "{}", said());
+    copy("hello.jsonl");
+
+    let scene = fs::read_to_string(scenes.join("hello.toml")).unwrap();
+    fs::write(scenes.join("hello.toml"), scene + "# another word\n").unwrap();
+    assert!(
+        said().starts_with("the scene echo/hello has changed since it was recorded"),
+        "{}",
+        said()
+    );
+}

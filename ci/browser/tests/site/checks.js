@@ -72,6 +72,40 @@ globalThis.findNarrowCode = () => {
   });
 };
 
+// Words in a figure that cover other words, or that are cut off at its edge.
+globalThis.findOverlaps = () => {
+  // The corners of what is written, turned as it is. A line is higher than its letters.
+  const corners = text => {
+    const { x, y, width, height } = text.getBBox();
+    const matrix = text.getScreenCTM();
+    const [top, bottom] = [y + height * 0.25, y + height * 0.75];
+    return [[x, top], [x + width, top], [x + width, bottom], [x, bottom]]
+      .map(([x, y]) => new DOMPoint(x, y).matrixTransform(matrix));
+  };
+  // Two convex shapes are apart if a line along one of their sides lies between them.
+  const areApart = (one, other) => [one, other].some(shape => shape.some((from, index) => {
+    const to = shape[(index + 1) % 4];
+    const [nx, ny] = [to.y - from.y, from.x - to.x];
+    const ends = points => {
+      const at = points.map(({ x, y }) => x * nx + y * ny);
+      return [Math.min(...at), Math.max(...at)];
+    };
+    const [[a, b], [c, d]] = [ends(one), ends(other)];
+    return b < c || d < a;
+  }));
+  return [...document.querySelectorAll('figure.wire > svg')].flatMap((svg, number) => {
+    const frame = svg.getBoundingClientRect();
+    if (frame.width === 0) return [];
+    const texts = [...svg.querySelectorAll('text')].map(text => ({ words: text.textContent, shape: corners(text) }));
+    const found = texts.filter(({ shape }) => shape.some(({ x }) => x < frame.left - 1 || x > frame.right + 1))
+      .map(({ words }) => `figure ${number}: "${words}" is cut off`);
+    texts.forEach((one, index) => texts.slice(index + 1).forEach(other => {
+      if (!areApart(one.shape, other.shape)) found.push(`figure ${number}: "${one.words}" covers "${other.words}"`);
+    }));
+    return found;
+  });
+};
+
 // The rules of accessibility that the page breaks, one string for each, with the elements that break it.
 globalThis.findBarriers = async runOnly => {
   if (!globalThis.axe) loadAxe();

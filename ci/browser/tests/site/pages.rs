@@ -213,11 +213,14 @@ async fn visit(page: &mut Page, site: &Site, file: &str) -> Result<Vec<String>> 
             problems.entry(problem).or_default().insert(view.to_owned());
         }
     };
-    let findings = [&*LAPTOP.overflow(), "findNarrowCode()"];
+    let findings = [&*LAPTOP.overflow(), "findNarrowCode()", "findOverlaps()"];
     note("laptop", find(page, &findings).await?);
     set_screen(page, &PHONE).await?;
     toggle_sidebar(page, false).await?;
-    note("phone", find(page, &[&PHONE.overflow()]).await?);
+    note(
+        "phone",
+        find(page, &[&PHONE.overflow(), "findOverlaps()"]).await?,
+    );
 
     // The whole book on one page takes long, and has nothing that its chapters don't have.
     if file != "print.html" {
