@@ -40,7 +40,7 @@ fn run(addr: &str) -> Result<()> {
         .write_all(b"still here\n")
         .with_context(|| format!("write to {peer}"))?;
     // Whoever closes first is another chapter; here it is the client.
-    stream.read(&mut buffer)?;
+    let _end = stream.read(&mut buffer)?;
     Ok(())
 }
 // ANCHOR_END: run

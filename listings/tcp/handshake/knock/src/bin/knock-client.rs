@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// How long the server may take to close.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ fn run(addr: &str, limit: Option<&str>) -> Result<()> {
 
     // The server closes first.
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.read(&mut [0])?;
+    ensure!(stream.read(&mut [0])? == 0, "{peer} sent something");
     Ok(())
 }
 // ANCHOR_END: run
