@@ -155,6 +155,7 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
         }
     }
     for (arrow, begin, end) in &layout.arrows {
+        let _ = write!(out, "<g data-p=\"{}\">", arrow.packet);
         draw_arrow(
             &mut out,
             page,
@@ -162,6 +163,7 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
             (x(arrow.from), *begin),
             (x(arrow.to), *end),
         );
+        out += "</g>";
     }
     for (number, (lane, y, text)) in (1..).zip(numbered(layout)) {
         let side = side(lane, count);

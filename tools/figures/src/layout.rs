@@ -15,6 +15,8 @@ pub struct Note {
 /// A packet on its way from one lane to another.
 #[derive(Debug, Clone)]
 pub struct Arrow {
+    /// The packet's place in the ladder.
+    pub packet: usize,
     pub from: usize,
     pub to: usize,
     pub sent_us: i64,
@@ -66,7 +68,7 @@ const LAST: usize = 10;
 pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
     let mut arrows: Vec<Arrow> = Vec::new();
     let mut seen: Vec<(usize, Vec<u8>)> = Vec::new();
-    for step in &ladder.packets {
+    for (packet, step) in ladder.packets.iter().enumerate() {
         let event = &recording.events[step.event];
         let What::Packet {
             from,
@@ -104,6 +106,7 @@ pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
         }
         let arrow =
             |to: usize, arrived_us: Option<i64>, label: String, lost: Option<&'static str>| Arrow {
+                packet,
                 from: *from,
                 to,
                 sent_us: event.at_us,
