@@ -14,6 +14,7 @@ mod frame;
 mod ladder;
 mod layout;
 mod states;
+mod totals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,13 +27,14 @@ use regex::{Captures, Regex};
 use wire::{Recording, SceneFile};
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 6] = [
+pub const DIRECTIVES: [&str; 7] = [
     "ladder",
     "calls",
     "console",
     "dissection",
     "flight",
     "states",
+    "totals",
 ];
 
 /// A directive that can't be followed.
@@ -111,13 +113,21 @@ impl Page<'_> {
             );
         };
         let (words, caption) = arguments(name, rest)?;
-        if name == "states" {
+        if ["states", "totals"].contains(&name) {
             let mut recorded = Vec::new();
             for target in &targets {
                 recorded.push(self.load(target)?);
             }
             let scenes: Vec<_> = recorded.iter().map(|(file, of)| (file, of)).collect();
-            return Ok((states::html(&scenes, &self.up, caption)?, BTreeMap::new()));
+            let html = match name {
+                "states" => states::html(&scenes, &self.up, caption),
+                _ => totals::html(&scenes, caption),
+            }?;
+            // The captures of each, for scenes that have no figure of their own.
+            let captures = recorded
+                .iter()
+                .flat_map(|(file, of)| captures::of(file, of));
+            return Ok((html, captures.collect()));
         }
         if targets.len() > 1 {
             bail!("{{{{#{name}}}}} shows one scene, not {}", targets.len());

@@ -157,6 +157,30 @@ fn a_way_between_states_leads_to_the_recording_that_goes_it() {
 }
 
 #[test]
+fn recordings_stand_beside_each_other_with_what_they_add_up_to() {
+    let page = on_a_page(&format!(
+        "{{{{#totals {SCENE} {} The sums.}}}}",
+        SCENE.replace("hello", "python-client")
+    ))
+    .text;
+    let rows: Vec<Vec<&str>> = page
+        .split("<tr>")
+        .skip(2)
+        .map(|row| {
+            row.split("<td>")
+                .map(|cell| cell.split('<').next().unwrap())
+                .collect()
+        })
+        .collect();
+    // First and last payload at about 40 and 60 ms; the lost answer comes more than 200 ms later.
+    for (row, packets, lost, bytes, payload) in
+        [(0, "10", "0", "560", "12"), (1, "11", "1", "624", "12")]
+    {
+        assert_eq!(rows[row][3..7], [packets, lost, bytes, payload], "{rows:?}");
+    }
+}
+
+#[test]
 fn what_can_t_be_drawn_is_named_with_its_line() {
     for (directive, said) in [
         (

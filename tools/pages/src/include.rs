@@ -29,13 +29,14 @@ pub enum IncludeKind {
 }
 
 /// The directives that stand for a figure.
-pub const FIGURES: [&str; 6] = [
+pub const FIGURES: [&str; 7] = [
     "ladder",
     "calls",
     "console",
     "dissection",
     "flight",
     "states",
+    "totals",
 ];
 
 /// Which part of the file is meant.
