@@ -3,6 +3,7 @@
 //! A page says `{{#ladder ../../listings/tcp/echo/echo/scenes/hello.toml A caption.}}` and gets the figure in this
 //! place. [`expand`] does that for one page, [`Figures`] for the whole book.
 
+mod boundaries;
 mod calls;
 mod captures;
 mod console;
@@ -29,7 +30,7 @@ use regex::{Captures, Regex};
 use wire::{Recording, SceneFile};
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 7] = [
+pub const DIRECTIVES: [&str; 8] = [
     "ladder",
     "calls",
     "console",
@@ -37,6 +38,7 @@ pub const DIRECTIVES: [&str; 7] = [
     "flight",
     "states",
     "totals",
+    "boundaries",
 ];
 
 /// A directive that can't be followed.
@@ -146,6 +148,7 @@ impl Page<'_> {
             "ladder" => ladder::html(&figure, caption),
             "calls" => calls::html(&figure, caption),
             "flight" => flight::html(&figure, words[0], caption),
+            "boundaries" => boundaries::html(&figure, words[0], caption),
             "console" => console::html(&figure, words[0], caption),
             _ => dissection::html(&figure, words[0], words[1], caption),
         }?;
@@ -188,7 +191,7 @@ fn targets(rest: &str) -> (Vec<&str>, &str) {
 fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
     let wanted: &[&str] = match name {
         "console" => &["the name of a program"],
-        "flight" => &["a host"],
+        "flight" | "boundaries" => &["a host"],
         "dissection" => &["a host", "the number of a packet in its capture"],
         _ => &[],
     };
