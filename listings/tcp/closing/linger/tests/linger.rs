@@ -88,6 +88,19 @@ fn the_bytes_of_a_stream_can_be_read_before_its_end() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn linux_counts_whole_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let stream = TcpStream::connect(addr).unwrap();
+    let socket = SockRef::from(&stream);
+    assert_eq!(socket.linger().unwrap(), None);
+    let half = Duration::from_millis(500);
+    socket.set_linger(Some(half)).unwrap();
+    assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+}
+
 #[test]
 fn a_wrong_argument_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

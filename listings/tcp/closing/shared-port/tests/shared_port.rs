@@ -19,7 +19,7 @@ fn client(addr: &str, count: &str) -> Vec<String> {
     stdout
 }
 
-/// Other systems let servers share a port, and balance nothing.
+/// Other systems do not promise to spread them.
 #[cfg(target_os = "linux")]
 #[test]
 fn linux_spreads_connections_over_the_servers_of_a_port() {

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
-use support::{DEADLINE, Program};
+use support::{DEADLINE, Program, again};
 
 fn server(how: &str) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unread-server"));
@@ -42,6 +42,23 @@ fn closing_with_unread_bytes_resets_the_connection() {
     assert!(stderr[0].starts_with("unread-client: read the reply: "));
     // The server had no error at all.
     assert!(server.log().ends_with(": too long"));
+}
+
+/// Other systems may throw the bytes away.
+#[cfg(target_os = "linux")]
+#[test]
+fn on_linux_what_came_before_a_reset_can_still_be_read() {
+    let mut server = server("close");
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(&[b'.'; 1201]).unwrap();
+    assert!(server.log().ends_with(": too long"));
+    let mut reply = [0; 8];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"too long");
+    let error = again(|| stream.read(&mut reply)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert_eq!(again(|| stream.read(&mut reply)).unwrap(), 0);
 }
 
 #[test]

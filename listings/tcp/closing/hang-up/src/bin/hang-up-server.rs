@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
+// ANCHOR: run
 fn run(addr: &str, when: &str) -> Result<()> {
     let presses_enter = match when {
         "end" => false,
@@ -49,6 +50,7 @@ fn run(addr: &str, when: &str) -> Result<()> {
         }
     }
 }
+// ANCHOR_END: run
 
 // ANCHOR: serve
 /// Reads `hello`, and closes when the peer has, or when somebody presses Enter.
