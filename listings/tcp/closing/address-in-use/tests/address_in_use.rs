@@ -55,6 +55,7 @@ fn on_linux_the_old_server_and_the_new_one_must_set_the_option() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_server_of_std_starts_again_at_once() {
     let addr = once("std");

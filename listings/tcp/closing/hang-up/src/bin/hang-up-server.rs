@@ -53,7 +53,7 @@ fn run(addr: &str, when: &str) -> Result<()> {
 // ANCHOR_END: run
 
 // ANCHOR: serve
-/// Reads `hello`, and closes when the peer has, or when somebody presses Enter.
+/// Closes when the peer has closed, or when somebody presses Enter.
 fn serve(mut stream: TcpStream, presses_enter: bool) -> Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut hello = [0; 5];

@@ -51,7 +51,7 @@ fn run(addr: &str, how: &str) -> Result<()> {
 }
 
 // ANCHOR: serve
-/// Stores one line, and closes: it stands for a server that is restarted.
+/// Stores one line, and closes, like a server that is restarted.
 fn serve(mut stream: TcpStream, acknowledges: bool) -> Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

@@ -13,8 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest note, in bytes.
 const LIMIT: u64 = 1000;
 // ANCHOR: limits
-/// What is thrown away at most, and for how long, so that a client can still
-/// read why it was refused.
+/// What is thrown away at most, and for how long.
 const DRAIN_BYTES: u64 = 1_000_000;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 // ANCHOR_END: limits
@@ -57,7 +56,7 @@ fn run(addr: &str, how: &str) -> Result<()> {
 }
 
 // ANCHOR: serve
-/// Reads a note, which is a line, or as much of it as is allowed, and replies.
+/// Reads a note, or as much of it as is allowed, and replies.
 fn serve(mut stream: TcpStream, drains: bool) -> Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
