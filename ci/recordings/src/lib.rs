@@ -139,14 +139,14 @@ fn compare(row: &[&str], step: &Step) -> Result<()> {
             same("tcp.len", tcp.payload.len().to_string())?;
             same("tcp.window_size_value", tcp.window.to_string())?;
             ensure!(
-                field("tcp.checksum.status") == "1",
+                step.cut || field("tcp.checksum.status") == "1",
                 "tshark has not checked the checksum"
             );
         }
         Body::Udp(udp) => {
             same("udp.length", (udp.payload.len() + 8).to_string())?;
             ensure!(
-                field("udp.checksum.status") == "1",
+                step.cut || field("udp.checksum.status") == "1",
                 "tshark has not checked the checksum"
             );
         }

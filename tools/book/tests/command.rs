@@ -429,10 +429,10 @@ fn a_scene_that_is_wrong_or_missing_is_named() {
     );
     let (ok, said) = run(root, &["record", "no.toml"]);
     assert!(!ok && said.contains("there is no scene no.toml"), "{said}");
-    write(root, "scenes/wrong.toml", &SCENE.replace("about", "abuot"));
+    write(root, "scenes/wrong.toml", &SCENE.replace("about", "abot"));
     let (ok, said) = run(root, &["record", "scenes/wrong.toml"]);
     assert!(
-        !ok && said.contains("scenes/wrong.toml:1: unknown field `abuot`"),
+        !ok && said.contains("scenes/wrong.toml:1: unknown field `abot`"),
         "{said}"
     );
     assert!(said.contains("did you mean `about`?"), "{said}");

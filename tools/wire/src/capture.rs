@@ -19,7 +19,7 @@ pub fn capture_of(recording: &Recording, host: usize) -> Vec<u8> {
     let mut interface = Vec::new();
     interface.extend(101_u16.to_le_bytes()); // LINKTYPE_RAW: packets begin with their IP header
     interface.extend(0_u16.to_le_bytes());
-    interface.extend(0_u32.to_le_bytes()); // whole packets
+    interface.extend(0_u32.to_le_bytes()); // no limit; a packet that was cut says so itself
     option(
         &mut interface,
         2,
@@ -29,7 +29,7 @@ pub fn capture_of(recording: &Recording, host: usize) -> Vec<u8> {
     option(&mut interface, 0, b"");
     block(&mut output, 1, &interface);
 
-    // Time, bytes, whether it was sent here, comment.
+    // Time, bytes, how many there were, whether it was sent here, comment.
     let mut seen = Vec::new();
     for event in &recording.events {
         let What::Packet {
@@ -37,6 +37,7 @@ pub fn capture_of(recording: &Recording, host: usize) -> Vec<u8> {
             fate,
             arrivals,
             bytes,
+            size,
         } = &event.what
         else {
             continue;
@@ -44,23 +45,24 @@ pub fn capture_of(recording: &Recording, host: usize) -> Vec<u8> {
         let fate = fate.to_string();
         if *from == host {
             let comment = (fate != "passed").then(|| format!("link: {fate}"));
-            seen.push((event.at_us, bytes, true, comment));
+            seen.push((event.at_us, bytes, *size, true, comment));
         }
         for (copy, arrival) in arrivals.iter().filter(|to| to.host == host).enumerate() {
             let comment = (copy > 0).then(|| "link: the copy".to_string());
-            seen.push((arrival.at_us, bytes, false, comment));
+            seen.push((arrival.at_us, bytes, *size, false, comment));
         }
     }
     seen.sort_by_key(|(at, ..)| *at);
-    for (at, bytes, sent, comment) in seen {
+    for (at, bytes, size, sent, comment) in seen {
         let time = recording.head.zero_us.saturating_add_signed(at);
-        let length = (bytes.len() as u32).to_le_bytes();
+        let [captured, original] =
+            [bytes.len(), size.unwrap_or(bytes.len())].map(|length| (length as u32).to_le_bytes());
         let mut packet = Vec::new();
         packet.extend(0_u32.to_le_bytes()); // the one interface
         packet.extend(((time >> 32) as u32).to_le_bytes());
         packet.extend((time as u32).to_le_bytes());
-        packet.extend(length); // captured
-        packet.extend(length); // original
+        packet.extend(captured);
+        packet.extend(original);
         packet.extend(bytes);
         packet.resize(packet.len().next_multiple_of(4), 0);
         if let Some(comment) = comment {

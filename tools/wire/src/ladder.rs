@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::packet::{Body, Flags, Packet, TcpOption};
 use crate::recording::{Fate, Recording, Stream, What};
@@ -22,6 +22,8 @@ pub struct Step {
     /// The index of its event in the recording.
     pub event: usize,
     pub packet: Packet,
+    /// Whether the recording holds only its beginning, and zeros stand for the rest.
+    pub cut: bool,
     /// 0 for a SYN, so the first byte is 1.
     pub sequence: u32,
     pub acknowledgment: Option<u32>,
@@ -44,15 +46,16 @@ pub fn ladder(recording: &Recording) -> Ladder {
     // The number before the first byte, for each direction of each connection.
     let mut first: HashMap<(End, End), u32> = HashMap::new();
     for (event, what) in recording.events.iter().enumerate() {
-        let What::Packet { bytes, .. } = &what.what else {
+        let What::Packet { bytes, size, .. } = &what.what else {
             continue;
         };
-        let Some(packet) = Packet::parse(bytes) else {
+        let Some(packet) = Packet::parse_cut(bytes, size.unwrap_or_default()) else {
             continue;
         };
         let mut step = Step {
             event,
             packet,
+            cut: size.is_some(),
             sequence: 0,
             acknowledgment: None,
             sack: Vec::new(),
@@ -120,6 +123,36 @@ fn sections(recording: &Recording, packets: &[Step]) -> Vec<Section> {
             title: format!("at {}", host.name),
             lines: seen.into_iter().map(|(_, said)| said).collect(),
         });
+    }
+    for (index, host) in recording.head.hosts.iter().enumerate() {
+        // One socket after the other: which of two changes first is not compared.
+        let mut sockets: Vec<(String, Vec<String>)> = Vec::new();
+        for event in &recording.events {
+            if let What::State {
+                host: at,
+                local,
+                remote,
+                state,
+            } = &event.what
+                && *at == index
+            {
+                let socket = format!("{} > {}", ports.end(*local), ports.end(*remote));
+                match sockets.iter_mut().find(|(known, _)| *known == socket) {
+                    Some((_, states)) => states.push(state.to_string()),
+                    None => sockets.push((socket, vec![state.to_string()])),
+                }
+            }
+        }
+        sockets.sort();
+        if !sockets.is_empty() {
+            sections.push(Section {
+                title: format!("states at {}", host.name),
+                lines: sockets
+                    .into_iter()
+                    .map(|(socket, states)| format!("{socket}: {}", states.join(", ")))
+                    .collect(),
+            });
+        }
     }
     for (index, program) in recording.head.programs.iter().enumerate() {
         let mut lines = Vec::new();
@@ -298,6 +331,10 @@ impl Ports {
         }
     }
 
+    fn end(&self, end: SocketAddr) -> String {
+        format!("{}:{}", end.ip(), self.name(end.ip(), end.port()))
+    }
+
     fn rename(&self, text: &str) -> String {
         let mut text = text.to_string();
         for ((_, port), name) in &self.0 {
@@ -360,14 +397,14 @@ impl Step {
                 for (from, to) in &self.sack {
                     said += &format!(" sack {from}-{to}");
                 }
-                said + &payload(&tcp.payload)
+                said + &self.payload(&tcp.payload)
             }
             Body::Udp(udp) => {
                 let said = format!("udp len {}", udp.payload.len());
                 // A DNS message begins with a number that its sender makes up.
                 let dns = [udp.source_port, udp.destination_port].contains(&53);
                 let from = if dns { 2.min(udp.payload.len()) } else { 0 };
-                said + &payload(&udp.payload[from..])
+                said + &self.payload(&udp.payload[from..])
             }
             Body::Icmp(icmp) => format!("icmp {icmp}"),
             Body::Fragment {
@@ -379,6 +416,13 @@ impl Step {
                 format!("fragment offset {offset} len {length}{last}")
             }
             Body::Other(protocol) => format!("protocol {protocol}"),
+        }
+    }
+
+    fn payload(&self, bytes: &[u8]) -> String {
+        match self.cut {
+            true => String::new(),
+            false => payload(bytes),
         }
     }
 }

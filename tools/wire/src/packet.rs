@@ -187,6 +187,13 @@ impl Packet {
         })
     }
 
+    /// The same for a packet of `size` bytes of which these are the first: the others count as zeros.
+    pub fn parse_cut(bytes: &[u8], size: usize) -> Option<Packet> {
+        let mut whole = bytes.to_vec();
+        whole.resize(size.max(bytes.len()), 0);
+        Packet::parse(&whole)
+    }
+
     pub fn payload(&self) -> &[u8] {
         match &self.body {
             Body::Tcp(tcp) => &tcp.payload,

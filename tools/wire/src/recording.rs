@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -83,6 +83,9 @@ pub enum What {
         /// From the first byte of the IP header.
         #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
         bytes: Vec<u8>,
+        /// How many bytes it had, if these are only the first of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<usize>,
     },
     Start {
         program: usize,
@@ -107,6 +110,14 @@ pub enum What {
         /// Such as `exit status: 0`.
         status: String,
     },
+    /// A TCP socket has got into a state, as the kernel says.
+    State {
+        /// An index into the hosts.
+        host: usize,
+        local: SocketAddr,
+        remote: SocketAddr,
+        state: State,
+    },
     /// A system call about a socket, as `strace` shows it.
     Call {
         program: usize,
@@ -122,6 +133,67 @@ pub enum What {
 pub enum Stream {
     Out,
     Err,
+}
+
+/// The state of a TCP socket, by [RFC 9293, section 3.3.2](https://www.rfc-editor.org/rfc/rfc9293.html#section-3.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING-KEBAB-CASE")]
+pub enum State {
+    Established,
+    SynSent,
+    #[serde(rename = "SYN-RECEIVED")]
+    SynReceived,
+    #[serde(rename = "FIN-WAIT-1")]
+    FinWait1,
+    #[serde(rename = "FIN-WAIT-2")]
+    FinWait2,
+    TimeWait,
+    /// It is gone.
+    Closed,
+    CloseWait,
+    LastAck,
+    Listen,
+    Closing,
+}
+
+impl State {
+    /// By the number that Linux gives it, in `include/net/tcp_states.h`.
+    pub fn of_linux(number: u8) -> Option<State> {
+        Some(match number {
+            1 => State::Established,
+            2 => State::SynSent,
+            // 12 is a connection of which a listener has seen the SYN only.
+            3 | 12 => State::SynReceived,
+            4 => State::FinWait1,
+            5 => State::FinWait2,
+            6 => State::TimeWait,
+            7 => State::Closed,
+            8 => State::CloseWait,
+            9 => State::LastAck,
+            10 => State::Listen,
+            11 => State::Closing,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for State {
+    /// As the RFC writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Established => "ESTABLISHED",
+            State::SynSent => "SYN-SENT",
+            State::SynReceived => "SYN-RECEIVED",
+            State::FinWait1 => "FIN-WAIT-1",
+            State::FinWait2 => "FIN-WAIT-2",
+            State::TimeWait => "TIME-WAIT",
+            State::Closed => "CLOSED",
+            State::CloseWait => "CLOSE-WAIT",
+            State::LastAck => "LAST-ACK",
+            State::Listen => "LISTEN",
+            State::Closing => "CLOSING",
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +301,7 @@ impl Head {
                 host(*from)?;
                 arrivals.iter().try_for_each(|arrival| host(arrival.host))
             }
+            What::State { host: at, .. } => host(*at),
             What::Start { program }
             | What::Line { program, .. }
             | What::Input { program, .. }

@@ -28,6 +28,8 @@ pub struct Scene {
     pub ends: Option<Duration>,
     /// Why runs differ by nature. Then the ladder is not compared, only what is expected below.
     pub races: Option<String>,
+    /// How many bytes of each packet are kept, counted from its IP header; without it, all.
+    pub snap: Option<usize>,
     pub host: Vec<Host>,
     #[serde(default)]
     pub link: Link,
@@ -58,6 +60,9 @@ pub struct Host {
     /// Kernel settings below `/proc/sys/net/`, such as `"ipv4/tcp_syn_retries" = "2"`.
     #[serde(default)]
     pub sysctl: BTreeMap<String, String>,
+    /// Whether the states of its TCP sockets are read from the kernel, all the time, and written down.
+    #[serde(default)]
+    pub states: bool,
 }
 
 /// What every host's packets cross: each host has a line of its own into it, with its own queue.
@@ -74,6 +79,11 @@ pub struct Link {
     pub mtu: u16,
     /// How many packets may wait for the line; what comes then is lost.
     pub queue: usize,
+    /// The share of packets that is lost, by chance.
+    #[serde(deserialize_with = "share")]
+    pub loss: f64,
+    /// Which packets those are: the n-th of a host is lost or not by this number alone.
+    pub seed: u64,
 }
 
 impl Default for Link {
@@ -83,6 +93,8 @@ impl Default for Link {
             rate: 10_000_000,
             mtu: 1500,
             queue: 1000,
+            loss: 0.0,
+            seed: 1,
         }
     }
 }
@@ -196,6 +208,9 @@ pub struct Expect {
     /// Each is a list of words that one line must contain.
     pub lines: Vec<String>,
 }
+
+/// An IPv6 header has 40 bytes, a TCP header at most 60.
+const SNAP: usize = 100;
 
 impl Scene {
     fn limit() -> Duration {
@@ -312,6 +327,10 @@ impl Scene {
                 "every program serves, so the scene needs `ends`".to_string(),
             );
         }
+        if self.snap.is_some_and(|snap| snap < SNAP) {
+            let message = format!("`snap` is less than the {SNAP} bytes that headers can have");
+            return wrong("", message);
+        }
         if self.races.is_some() && self.expect.is_empty() {
             return wrong(
                 "",
@@ -423,6 +442,20 @@ fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         })
 }
 
+/// Such as `"5%"`.
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.strip_suffix('%')
+        .and_then(|number| number.trim().parse::<f64>().ok())
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| {
+            de::Error::custom(format!(
+                "{text:?} is no share: write it like \"5%\", at most 100%"
+            ))
+        })
+}
+
 /// `2`, `"2-4"` or `"2-"`.
 fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RangeInclusive<u32>, D::Error> {
     #[derive(Deserialize)]
@@ -503,10 +536,22 @@ input = [{ at = "1.5s", text = "hello\n" }]
                 "delay = ",
                 "dely = ",
                 12,
-                "unknown field `dely`, expected one of `delay`, `rate`, `mtu`, `queue`; did you mean `delay`?",
+                "unknown field `dely`, expected one of `delay`, `rate`, `mtu`, `queue`, `loss`, `seed`; did you mean `delay`?",
             ),
             ("\"syn\"", "\"synn\"", 16, "did you mean `syn`?"),
             ("\"5ms\"", "\"5\"", 12, "\"5\" is no time"),
+            (
+                "delay = \"5ms\"",
+                "loss = \"200%\"",
+                12,
+                "\"200%\" is no share",
+            ),
+            (
+                "[[host]]",
+                "snap = 40\n[[host]]",
+                0,
+                "less than the 100 bytes",
+            ),
             ("number = 1", "number = 0", 17, "no such number"),
             (
                 "from = \"client\"",

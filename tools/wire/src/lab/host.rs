@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -16,12 +16,13 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::driver::Missing;
 use crate::ladder::EPHEMERAL;
+use crate::recording::State;
 use crate::scene;
 
 const DEVICE: &str = "link0";
 
 /// What would otherwise differ between machines, or between the first connection and the second.
-const PINNED: [(&str, &str); 9] = [
+const PINNED: [(&str, &str); 11] = [
     ("ipv4/tcp_congestion_control", "reno"),
     ("ipv4/tcp_autocorking", "0"),
     ("ipv4/tcp_no_metrics_save", "1"),
@@ -31,7 +32,14 @@ const PINNED: [(&str, &str); 9] = [
     ("ipv6/conf/all/accept_dad", "0"),
     ("ipv6/conf/default/accept_dad", "0"),
     ("ipv6/conf/default/router_solicitations", "0"),
+    // These two follow the size of a table that is small here.
+    ("ipv4/tcp_max_syn_backlog", "2048"),
+    ("ipv4/tcp_max_tw_buckets", "131072"),
 ];
+
+/// How many buckets a host's table of connections has. It is walked each time that states are read, and the machine's
+/// own, which hosts would share, has hundreds of thousands.
+const BUCKETS: &str = "1024";
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -100,9 +108,48 @@ impl Host {
     }
 }
 
+/// The TCP sockets of this thread's network, with their states.
+pub(super) fn states() -> Vec<(SocketAddr, SocketAddr, State)> {
+    let mut states = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        let path = format!("/proc/thread-self/net/{table}");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        states.extend(text.lines().skip(1).filter_map(socket_of));
+    }
+    states
+}
+
+/// A line such as `0: 0100007F:1F90 00000000:0000 0A …`: addresses, ports and state in hexadecimal.
+fn socket_of(line: &str) -> Option<(SocketAddr, SocketAddr, State)> {
+    let mut words = line.split_whitespace().skip(1);
+    let (local, remote) = (end(words.next()?)?, end(words.next()?)?);
+    let state = State::of_linux(u8::from_str_radix(words.next()?, 16).ok()?)?;
+    Some((local, remote, state))
+}
+
+/// An address is written as words of four bytes, each in the byte order of the machine.
+fn end(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let mut bytes = Vec::new();
+    for at in (0..address.len()).step_by(8) {
+        let word = u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?;
+        bytes.extend(word.to_ne_bytes());
+    }
+    let address = match bytes.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
+    };
+    Some(SocketAddr::new(address, port))
+}
+
 fn set_up(host: &scene::Host, mtu: u16, with_ipv6: bool) -> Result<OwnedFd> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
         .context("make a network namespace")?;
+    // The first one only says how large the tables of the next one are. Before Linux 6.1 it can't, and all is slower.
+    if set("ipv4/tcp_child_ehash_entries", BUCKETS).is_ok() {
+        unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace")?;
+    }
     let ipv6 = if with_ipv6 { "0" } else { "1" };
     let last = EPHEMERAL + host.ports.max(1) - 1;
     let ports = format!("{EPHEMERAL} {last}");
@@ -282,4 +329,42 @@ fn control<T>(descriptor: libc::c_int, code: libc::c_ulong, argument: &mut T) ->
         return Err(io::Error::last_os_error().into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernels_table_is_read() {
+        // As a little-endian machine writes it.
+        if cfg!(target_endian = "big") {
+            return;
+        }
+        for (line, local, remote, state) in [
+            (
+                "   0: 0200000A:1B6E 0100000A:9C40 08 00000000:00000000 00:00000000 00000000  1000 0 7 1",
+                "10.0.0.2:7022",
+                "10.0.0.1:40000",
+                State::CloseWait,
+            ),
+            (
+                "   1: 000000FD000000000000000002000000:1B59 00000000000000000000000000000000:0000 0A 0:0",
+                "[fd00::2]:7001",
+                "[::]:0",
+                State::Listen,
+            ),
+            (
+                "   2: 0000000000000000FFFF00000200000A:1B59 0000000000000000FFFF00000100000A:9C40 0C 0:0",
+                "10.0.0.2:7001",
+                "10.0.0.1:40000",
+                State::SynReceived,
+            ),
+        ] {
+            let wanted = (local.parse().unwrap(), remote.parse().unwrap(), state);
+            assert_eq!(socket_of(line), Some(wanted), "{line}");
+        }
+        assert_eq!(socket_of("  sl  local_address rem_address   st"), None);
+        assert_eq!(socket_of("0: 0200000A:1B6E 0100000A:9C40 63 0:0"), None);
+    }
 }

@@ -59,6 +59,7 @@ impl Link {
             start,
             ends,
             counts: vec![0; scene.fault.len()],
+            sent: vec![0; scene.host.len()],
             scene: scene.clone(),
             due: BinaryHeap::new(),
             order: 0,
@@ -122,6 +123,8 @@ struct Mover {
     scene: Scene,
     /// How many packets each fault has matched.
     counts: Vec<u32>,
+    /// How many packets each host has sent.
+    sent: Vec<u64>,
     /// Arrival, order, index into the log, host.
     due: BinaryHeap<Reverse<(Duration, u64, usize, usize)>>,
     order: u64,
@@ -224,6 +227,11 @@ impl Mover {
                 }
             }
         }
+        let link = &self.scene.link;
+        if chance(link.seed, from, self.sent[from]) < link.loss {
+            fate = Fate::Dropped;
+        }
+        self.sent[from] += 1;
         if self.is_cut(from, now) {
             fate = Fate::Cut;
         }
@@ -255,6 +263,7 @@ impl Mover {
                 fate,
                 arrivals: Vec::new(),
                 bytes,
+                size: None,
             },
         ));
         if !fate.is_lost() {
@@ -305,6 +314,18 @@ impl Mover {
             })
             .collect()
     }
+}
+
+/// A number from 0 to 1 that looks random, and is the same in every run and with every release of every library:
+/// [SplitMix64](https://doi.org/10.1145/2714064.2660195).
+fn chance(seed: u64, host: usize, packet: u64) -> f64 {
+    let mix = |number: u64| {
+        let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    };
+    (mix(mix(mix(seed) ^ host as u64) ^ packet) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 fn is_kind(kind: Kind, packet: &Packet) -> bool {

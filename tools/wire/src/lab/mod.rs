@@ -4,6 +4,7 @@ mod host;
 mod link;
 mod namespace;
 mod program;
+mod states;
 mod trace;
 
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::scene::{Program, Scene};
 use host::Host;
 use link::Link;
 use program::{News, Running};
+use states::Watch;
 
 /// What the scene does next, and when.
 struct Due {
@@ -67,6 +69,10 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
     let link = Link::start(&hosts, scene)?;
     let start = link.start;
     let wall = SystemTime::now() - start.elapsed();
+    let watches: Vec<Watch> = (0..hosts.len())
+        .filter(|index| scene.host[*index].states)
+        .map(|index| Watch::start(index, &hosts[index], start))
+        .collect::<Result<_>>()?;
 
     let path = programs.path();
     let (sender, news) = mpsc::channel();
@@ -254,6 +260,10 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
         }
     }
     let packets = link.finish();
+    // Before the programs are ended: that changes states too.
+    for watch in watches {
+        events.extend(watch.finish());
+    }
     let end = start.elapsed();
     for running in running.iter_mut().flatten() {
         running.end();
@@ -273,10 +283,19 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
         .into_iter()
         .map(|(at, mut what)| {
             match &mut what {
-                What::Packet { arrivals, .. } => {
+                What::Packet {
+                    arrivals,
+                    bytes,
+                    size,
+                    ..
+                } => {
                     arrivals
                         .iter_mut()
                         .for_each(|arrival| arrival.at_us -= zero_us);
+                    if let Some(snap) = scene.snap.filter(|snap| *snap < bytes.len()) {
+                        *size = Some(bytes.len());
+                        bytes.truncate(snap);
+                    }
                 }
                 What::Call { end_us, .. } => *end_us -= zero_us,
                 _ => {}

@@ -13,6 +13,8 @@ pub fn tests() -> Vec<Trial> {
             "a_doubled_datagram_arrives_twice_and_a_delayed_one_late",
             doubled_and_delayed,
         ),
+        trial("chance_loses_the_same_packets_every_time", chance),
+        trial("a_packet_that_was_cut_keeps_its_size", snap),
         trial("a_line_sends_one_packet_after_the_other", rate),
         trial("what_finds_the_queue_full_is_lost", queue),
         trial("a_cut_link_loses_one_direction_or_both", cut),
@@ -81,6 +83,35 @@ fn doubled_and_delayed() -> Result<()> {
         late.2[0] - late.3 >= 70_000,
         "20 ms of the link and 50 ms of the fault: {late:?}"
     );
+    Ok(())
+}
+
+fn chance() -> Result<()> {
+    let lost = |seed: u32| -> Result<Vec<usize>> {
+        let link = format!("[link]\nloss = \"20%\"\nseed = {seed}\n");
+        let recording = Stage::new(&(send(100, 1) + &link)).run()?;
+        let fates = packets(&recording);
+        Ok((0..fates.len())
+            .filter(|index| fates[*index].1 == Fate::Dropped)
+            .collect())
+    };
+    let (first, again, other) = (lost(7)?, lost(7)?, lost(8)?);
+    ensure!(first == again, "{first:?}, then {again:?}");
+    ensure!(first != other, "two seeds, and {first:?} from both");
+    ensure!((10..=30).contains(&first.len()), "{first:?}");
+    Ok(())
+}
+
+fn snap() -> Result<()> {
+    let scene = format!("snap = 100\n{}", send(1, 972));
+    let recording = Stage::new(&scene).run()?;
+    let cut = recording.events.iter().find_map(|event| match &event.what {
+        What::Packet { bytes, size, .. } => Some((bytes.len(), *size)),
+        _ => None,
+    });
+    ensure!(cut == Some((100, Some(1000))), "{cut:?}");
+    let ladder = wire::ladder(&recording).to_string();
+    ensure!(ladder.contains("udp len 972\n"), "{ladder}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What runs on the hosts of the tests' scenes.
 
-use std::io::{BufRead, Write, stdin, stdout};
-use std::net::{TcpListener, UdpSocket};
+use std::io::{BufRead, Read, Write, stdin, stdout};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
@@ -38,6 +38,17 @@ pub fn main(arguments: &[String]) -> ExitCode {
             Ok(_) => println!("bound"),
             Err(error) => println!("{:?}", error.kind()),
         },
+        // Each closes at once; the one that connected waits for the other.
+        ["accept", addr] => {
+            let listener = TcpListener::bind(addr).expect("bind");
+            drop(listener.accept().expect("accept"));
+            println!("closed");
+        }
+        ["connect", addr] => {
+            let mut stream = TcpStream::connect(addr).expect("connect");
+            let count = stream.read(&mut [0]).expect("read");
+            println!("read {count}");
+        }
         ["listen", addr] => {
             let _listener = TcpListener::bind(addr).expect("bind");
             loop {

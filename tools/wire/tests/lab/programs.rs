@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Trial> {
         trial("port_80_is_refused_to_everybody", privileged),
         trial("a_name_of_the_scene_is_found", names),
         trial("a_setting_of_the_kernel_is_set", settings),
+        trial("the_states_of_sockets_are_those_of_the_kernel", states),
     ]
 }
 
@@ -75,5 +76,32 @@ fn settings() -> Result<()> {
                  [[program]]\nhost = \"a\"\nrun = [PEER, \"bind\", \"10.0.0.1:80\"]\n";
     let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
     ensure!(lines(&recording, 0) == ["bound"], "{recording:?}");
+    Ok(())
+}
+
+fn states() -> Result<()> {
+    let scene = r#"
+[[host]]
+name = "a"
+states = true
+[[host]]
+name = "b"
+states = true
+[[program]]
+host = "b"
+run = [PEER, "accept", "10.0.0.2:7000"]
+serves = true
+[[program]]
+host = "a"
+run = [PEER, "connect", "10.0.0.2:7000"]
+"#;
+    let recording = Stage::new(scene).run()?;
+    let ladder = wire::ladder(&recording).to_string();
+    for states in [
+        "10.0.0.1:40000 > 10.0.0.2:7000: SYN-SENT, ESTABLISHED, LAST-ACK, CLOSED",
+        "10.0.0.2:7000 > 10.0.0.1:40000: SYN-RECEIVED, FIN-WAIT-1, TIME-WAIT",
+    ] {
+        ensure!(ladder.contains(states), "no {states} in\n{ladder}");
+    }
     Ok(())
 }
