@@ -1,5 +1,7 @@
 //! A stream whose every byte tells whether it is at its place.
 
+pub mod checksum;
+
 // ANCHOR: pattern
 /// The byte at `offset`. Eight bytes at a time spell the offset of their first,
 /// in decimal. After 100 000 000 bytes the numbers begin again.
