@@ -158,6 +158,7 @@ fn a_caption_of_a_figure_that_is_no_sentence() {
         "calls a.toml",
         "console a.toml echo-server",
         "dissection a.toml client 4",
+        "flight a.toml client",
     ] {
         write(
             root,

@@ -453,3 +453,9 @@ fn a_figure_that_can_t_be_drawn_stops_the_build_with_its_line() {
         "{said}"
     );
 }
+
+/// Who reads pages and who draws figures know nothing of each other.
+#[test]
+fn every_figure_that_can_be_drawn_is_known_on_pages() {
+    assert_eq!(pages::FIGURES, figures::DIRECTIVES);
+}

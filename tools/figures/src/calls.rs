@@ -59,6 +59,7 @@ pub fn html(figure: &Figure, caption: &str) -> Result<String> {
             at_us: event.at_us,
             end,
             text,
+            state: None,
         });
     }
     if notes.is_empty() {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use wire::{Fate, Recording, What};
+use wire::{Fate, Recording, State, What};
 
 use crate::figure::{Figure, escape};
 use crate::layout::{Arrow, LINE, LOST_AT, Layout, Note, arrows, cut, layout, wrap};
@@ -58,7 +58,7 @@ pub fn html(figure: &Figure, kind: &str, notes: Vec<Note>, caption: &str) -> Res
     drawing += &svg(&NARROW, recording, &layout);
     let legend: String = numbered(&layout)
         .iter()
-        .map(|(_, _, text)| format!("<li>{}</li>", escape(text)))
+        .map(|(_, _, text, _)| format!("<li>{}</li>", escape(text)))
         .collect();
     if !legend.is_empty() {
         drawing += &format!("<ol class=\"legend\" aria-hidden=\"true\">{legend}</ol>");
@@ -76,17 +76,42 @@ fn lane(page: &Page, index: usize, count: usize) -> i32 {
     first + (last - first) * index as i32 / (count.max(2) as i32 - 1)
 }
 
-/// Lane, height and words of each note and of each end of one, from top to bottom.
-fn numbered(layout: &Layout) -> Vec<(usize, i32, &str)> {
-    let mut places: Vec<(usize, i32, &str)> = Vec::new();
+/// Lane, height and words of each note and of each end of one, and whether it is a state, from top to bottom.
+fn numbered(layout: &Layout) -> Vec<(usize, i32, &str, bool)> {
+    let mut places: Vec<(usize, i32, &str, bool)> = Vec::new();
     for (note, begin, end) in &layout.notes {
-        places.push((note.lane, *begin, &note.text));
+        places.push((note.lane, *begin, &note.text, note.state.is_some()));
         if let Some((_, text)) = &note.end {
-            places.push((note.lane, *end, text));
+            places.push((note.lane, *end, text, false));
         }
     }
-    places.sort_by_key(|(_, y, _)| *y);
+    places.sort_by_key(|(_, y, ..)| *y);
     places
+}
+
+/// The lane of a host while its socket is in a state: full where bytes may flow both ways, else pale.
+fn draw_states(out: &mut String, layout: &Layout, lane: usize, x: i32, bottom: i32) {
+    let mut states: Vec<(State, i32)> = layout
+        .notes
+        .iter()
+        .filter(|(note, ..)| note.lane == lane)
+        .filter_map(|(note, y, _)| Some((note.state?, *y)))
+        .collect();
+    states.sort_by_key(|(_, y)| *y);
+    for (index, (state, from)) in states.iter().enumerate() {
+        let to = states.get(index + 1).map_or(bottom, |(_, y)| *y);
+        let class = match state {
+            State::Closed | State::Listen => continue,
+            State::Established => "open",
+            State::TimeWait => "waits",
+            _ => "part",
+        };
+        let _ = write!(
+            out,
+            "<path class=\"state {class} c{}\" d=\"M{x} {from}V{to}\"/>",
+            lane % 4
+        );
+    }
 }
 
 fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
@@ -116,6 +141,7 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
             escape(&host.name),
             height - 8
         );
+        draw_states(&mut out, layout, index, x, height - 8);
     }
     let _ = write!(
         out,
@@ -165,16 +191,17 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
         );
         out += "</g>";
     }
-    for (number, (lane, y, text)) in (1..).zip(numbered(layout)) {
+    for (number, (lane, y, text, is_state)) in (1..).zip(numbered(layout)) {
         let side = side(lane, count);
         if page.beside {
             let x0 = x(lane) + 12 * side;
             let end = if side < 0 { " e" } else { "" };
+            let state = if is_state { " tcp" } else { "" };
             for (line, text) in (0..).zip(wrap(text, letters(lane, count))) {
                 let y = y + 4 + line * LINE;
                 let _ = write!(
                     out,
-                    "<text class=\"note{end}\" x=\"{x0}\" y=\"{y}\">{}</text>",
+                    "<text class=\"note{state}{end}\" x=\"{x0}\" y=\"{y}\">{}</text>",
                     escape(&text)
                 );
             }

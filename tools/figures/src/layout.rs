@@ -1,6 +1,6 @@
 //! Where things stand: time runs downwards, but not evenly, so that nothing overlaps and nothing is far apart.
 
-use wire::{Body, Fate, Flags, Ladder, Packet, Recording, What};
+use wire::{Body, Fate, Flags, Ladder, Packet, Recording, State, What};
 
 /// Something beside a host's lane.
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub struct Note {
     /// Something that lasts has an end, with words of its own.
     pub end: Option<(i64, String)>,
     pub text: String,
+    /// What the lane looks like from here on, if this is the state of a socket.
+    pub state: Option<State>,
 }
 
 /// A packet on its way from one lane to another.
@@ -278,7 +280,15 @@ pub fn layout(
         let from = arrows[FIRST].sent_us;
         let to = arrows[FIRST + out].sent_us;
         arrows.drain(FIRST..FIRST + out);
-        // What begins before goes on into the fold, and ends there.
+        // What begins before goes on into the fold, and ends there. A state that begins in it goes on behind it.
+        for index in 0..notes.len() {
+            let inside = |note: &Note| (from..to).contains(&note.at_us);
+            let lane = notes[index].lane;
+            let later = |note: &Note| note.lane == lane && note.state.is_some() && inside(note);
+            if later(&notes[index]) && !notes[index + 1..].iter().any(later) {
+                notes[index].at_us = to;
+            }
+        }
         notes.retain(|note| note.at_us < from || note.at_us >= to);
         for arrow in &mut arrows[..FIRST] {
             arrow.arrived_us = arrow.arrived_us.map(|at| at.min(from));

@@ -9,6 +9,7 @@ mod console;
 mod dissection;
 mod draw;
 mod figure;
+mod flight;
 mod frame;
 mod ladder;
 mod layout;
@@ -24,7 +25,7 @@ use regex::{Captures, Regex};
 use wire::SceneFile;
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 4] = ["ladder", "calls", "console", "dissection"];
+pub const DIRECTIVES: [&str; 5] = ["ladder", "calls", "console", "dissection", "flight"];
 
 /// A directive that can't be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,8 @@ pub struct Expanded {
 /// Puts figures in the place of directives. `page` is the page's path; recordings lie relative to its folder.
 pub fn expand(root: &Path, page: &Path, text: &str) -> Expanded {
     static DIRECTIVE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?s)(\\)?\{\{\s*#\s*(ladder|calls|console|dissection)\b(.*?)\}\}")
+        let names = DIRECTIVES.join("|");
+        Regex::new(&format!(r"(?s)(\\)?\{{\{{\s*#\s*({names})\b(.*?)\}}\}}"))
             .expect("a valid pattern")
     });
     let mut expanded = Expanded::default();
@@ -98,6 +100,7 @@ fn draw_one(root: &Path, folder: &Path, up: &str, name: &str, rest: &str) -> Res
     let html = match name {
         "ladder" => ladder::html(&figure, caption),
         "calls" => calls::html(&figure, caption),
+        "flight" => flight::html(&figure, words[0], caption),
         "console" => console::html(&figure, words[0], caption),
         _ => dissection::html(&figure, words[0], words[1], caption),
     }?;
@@ -108,6 +111,7 @@ fn draw_one(root: &Path, folder: &Path, up: &str, name: &str, rest: &str) -> Res
 fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
     let wanted: &[&str] = match name {
         "console" => &["the name of a program"],
+        "flight" => &["a host"],
         "dissection" => &["a host", "the number of a packet in its capture"],
         _ => &[],
     };

@@ -99,6 +99,31 @@ fn a_dissection_shows_the_packet_with_that_number() {
 }
 
 #[test]
+fn bytes_are_on_their_way_until_they_are_acknowledged() {
+    let page = on_a_page(&format!("{{{{#flight {SCENE} client The bytes.}}}}")).text;
+    let words = page.split("<ol>").nth(1).unwrap();
+    // One segment of twelve bytes, and its acknowledgment.
+    for (flight, count) in [("12 bytes, with a window of 65160", 1), (" 0 bytes", 1)] {
+        assert_eq!(words.matches(flight).count(), count, "{words}");
+    }
+    assert_eq!(page.matches("class=\"cross\"").count(), 0);
+}
+
+#[test]
+fn a_lane_shows_the_states_of_its_socket() {
+    let scene = SCENE.replace("echo/echo/scenes/hello", "handshake/knock/scenes/ordinary");
+    let page = on_a_page(&format!("{{{{#ladder {scene} The states.}}}}")).text;
+    let wide = page.split("</svg>").next().unwrap();
+    for (class, count) in [("open", 1), ("part", 4), ("waits", 1)] {
+        let found = wide.matches(&format!("class=\"state {class} ")).count();
+        assert_eq!(found, count, "{class}: {wide}");
+    }
+    let at = |words: &str| wide.find(words).unwrap_or_else(|| panic!("no {words}"));
+    assert!(at(">SYN-SENT<") < at(">ESTABLISHED<"));
+    assert!(at(">ESTABLISHED<") < at(">LAST-ACK<"));
+}
+
+#[test]
 fn what_can_t_be_drawn_is_named_with_its_line() {
     for (directive, said) in [
         (
@@ -120,6 +145,10 @@ fn what_can_t_be_drawn_is_named_with_its_line() {
         (
             format!("{{{{#console {SCENE} ehco-server A log.}}}}"),
             "the scene has no program ehco-server, only echo-server, echo-client",
+        ),
+        (
+            format!("{{{{#flight {SCENE} clint Bytes.}}}}"),
+            "the scene has no host clint, only client, server",
         ),
         (
             format!("{{{{#dissection {SCENE} clint 4 Bytes.}}}}"),

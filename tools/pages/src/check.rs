@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::include::{Include, IncludeKind, Part, anchors};
+use crate::include::{FIGURES, Include, IncludeKind, Part, anchors};
 use crate::{Book, Page, Problem, join_relative};
 
 /// Every mistake that stops a build, in the order of the pages.
@@ -37,7 +37,8 @@ fn check_include(
 ) -> Result<(), String> {
     if let IncludeKind::Unknown(name) = &include.kind {
         return Err(format!(
-            "unknown directive {{{{#{name}}}}}; known are include, rustdoc_include, title, ladder, calls, console and dissection"
+            "unknown directive {{{{#{name}}}}}; known are include, rustdoc_include, title, {}",
+            FIGURES.join(", ")
         ));
     }
     if let IncludeKind::Figure(_) = &include.kind {

@@ -28,6 +28,9 @@ pub enum IncludeKind {
     Unknown(String),
 }
 
+/// The directives that stand for a figure.
+pub const FIGURES: [&str; 5] = ["ladder", "calls", "console", "dissection", "flight"];
+
 /// Which part of the file is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -52,9 +55,7 @@ impl Include {
             let kind = match &captures[2] {
                 "include" => IncludeKind::Plain,
                 "rustdoc_include" => IncludeKind::Rustdoc,
-                name @ ("ladder" | "calls" | "console" | "dissection") => {
-                    IncludeKind::Figure(name.to_string())
-                }
+                name if FIGURES.contains(&name) => IncludeKind::Figure(name.to_string()),
                 other => IncludeKind::Unknown(other.to_string()),
             };
             let target = captures[3].split_whitespace().next().unwrap_or("");

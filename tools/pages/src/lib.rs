@@ -17,7 +17,7 @@ use mdbook_summary::{Summary, SummaryItem, parse_summary};
 
 pub use check::{check, check_ids, check_includes, check_links};
 pub use expand::{Snippet, expand, snippets};
-pub use include::{Include, IncludeKind, Part, anchors};
+pub use include::{FIGURES, Include, IncludeKind, Part, anchors};
 pub use page::{Block, Heading, Link, Page};
 
 /// Something that is wrong, and where.
