@@ -44,22 +44,20 @@ fn a_byte_that_is_missing_doubled_or_changed_is_found() {
     fill(0, &mut stream);
     assert_eq!(first_wrong(0, &stream), None);
     assert_eq!(first_wrong(777, &stream[777..]), None);
-    for at in [0, 1, 7, 8, 1447, 1448, 65_535, 99_000] {
+    for at in [0, 1, 7, 8, 1447, 1448, 65_535, 98_000] {
         let mut changed = stream.clone();
         changed[at] ^= 1;
         assert_eq!(first_wrong(0, &changed), Some(at as u64));
         for length in [1, 8, 100, 256, 1000, 1448] {
             // What follows is at another place: found within 16 bytes.
-            let near = at as u64..at as u64 + length as u64 + 16;
-            let missing = [&stream[..at], &stream[at + length..]].concat();
-            if at + length + 16 <= stream.len() {
-                let found = first_wrong(0, &missing).unwrap();
+            let end = at + length;
+            let near = at as u64..end as u64 + 16;
+            let missing = [&stream[..at], &stream[end..]].concat();
+            let doubled = [&stream[..end], &stream[at..]].concat();
+            for wrong in [missing, doubled] {
+                let found = first_wrong(0, &wrong).unwrap();
                 assert!(near.contains(&found), "{at} {length}: {found}");
             }
-            let end = (at + length).min(stream.len());
-            let doubled = [&stream[..end], &stream[at..]].concat();
-            let found = first_wrong(0, &doubled).unwrap();
-            assert!(near.contains(&found), "{at} {length}: {found}");
         }
     }
 }

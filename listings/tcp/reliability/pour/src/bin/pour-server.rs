@@ -84,7 +84,6 @@ fn swallow(mut stream: TcpStream, pause: Duration, patience: Duration) -> End {
 }
 // ANCHOR_END: swallow
 
-// ANCHOR: end
 /// What became of a client, with the number of bytes that were right.
 enum End {
     Closed(u64),
@@ -93,7 +92,6 @@ enum End {
     /// The offset of a byte that is another than was sent there.
     Wrong(u64),
 }
-// ANCHOR_END: end
 
 impl Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
