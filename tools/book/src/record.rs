@@ -47,7 +47,8 @@ pub(crate) fn record(root: &Path, names: &[String], check: bool, jobs: usize) ->
         println!("[{done}/{count}] {}: {said} ({took:.1?})", scene.name);
         outcome
     });
-    println!("{count} scenes in {:.1?}", started.elapsed());
+    let s = if count == 1 { "" } else { "s" };
+    println!("{count} scene{s} in {:.1?}", started.elapsed());
     let bad = |outcome: &&Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Missing(_));
     match outcomes.iter().filter(bad).count() {
         0 => Ok(()),

@@ -1,20 +1,29 @@
 //! What every figure has: a caption, its words, its source.
 
+use std::path::Path;
+
 use wire::{Recording, SceneFile, What};
 
-use crate::captures;
+use crate::{captures, states};
 
 pub struct Figure<'a> {
     pub recording: &'a Recording,
     file: &'a SceneFile,
     /// From the page to the top of the site.
     up: &'a str,
+    /// Whether its scene has no other figure before it on the page.
+    is_first: bool,
     /// The first packet's time, from which figures count; zero without packets.
     start_us: i64,
 }
 
 impl<'a> Figure<'a> {
-    pub fn new(file: &'a SceneFile, recording: &'a Recording, up: &'a str) -> Figure<'a> {
+    pub fn new(
+        file: &'a SceneFile,
+        recording: &'a Recording,
+        up: &'a str,
+        is_first: bool,
+    ) -> Figure<'a> {
         let start_us = recording
             .events
             .iter()
@@ -24,6 +33,7 @@ impl<'a> Figure<'a> {
             recording,
             file,
             up,
+            is_first,
             start_us,
         }
     }
@@ -33,7 +43,7 @@ impl<'a> Figure<'a> {
         (at_us - self.start_us) as f64 / 1000.0
     }
 
-    /// Puts the parts together. No line of it is empty: that would end the HTML for a reader of Markdown.
+    /// Puts the parts together.
     pub fn html(&self, kind: &str, drawing: &str, caption: &str, words: &str) -> String {
         let head = &self.recording.head;
         let captures: Vec<String> = head
@@ -54,18 +64,46 @@ impl<'a> Figure<'a> {
             true => String::new(),
             false => format!(" Captures: {}.", captures.join(", ")),
         };
-        let words = match words.is_empty() {
-            true => String::new(),
-            false => format!("<details><summary>In words</summary>{words}</details>"),
-        };
-        format!(
-            "<figure class=\"wire {kind}\">{drawing}<figcaption>{}<span class=\"source\">Linux {}, recorded with \
-             <code>cargo book record {}</code>.{captures}</span></figcaption>{words}</figure>\n",
-            inline(caption),
+        let source = format!(
+            "Linux {}, recorded with <code>cargo book record {}</code>.{captures}",
             escape(&head.kernel),
             escape(&self.file.name),
-        )
+        );
+        let id = self.is_first.then(|| id(self.file));
+        html(kind, id, drawing, caption, &source, words)
     }
+}
+
+/// A figure of several recordings, or of one. No line of it is empty: that would end the HTML for a reader of Markdown.
+pub fn html(
+    kind: &str,
+    id: Option<String>,
+    drawing: &str,
+    caption: &str,
+    source: &str,
+    words: &str,
+) -> String {
+    let id = id.map_or(String::new(), |id| format!(" id=\"{id}\""));
+    let words = match words.is_empty() {
+        true => String::new(),
+        false => format!("<details><summary>In words</summary>{words}</details>"),
+    };
+    format!(
+        "<figure class=\"wire {kind}\"{id}>{drawing}<figcaption>{}<span class=\"source\">{source}</span></figcaption>\
+         {words}</figure>\n",
+        inline(caption),
+    )
+}
+
+/// What a scene's first figure on a page is called.
+fn id(file: &SceneFile) -> String {
+    format!("scene-{}", file.name.replace('/', "-"))
+}
+
+/// To the first figure of a scene on the page of its chapter, from a page that is `up` from the top.
+pub fn link(scene: &Path, up: &str) -> Option<String> {
+    let page = states::page_of(scene)?;
+    Some(format!("{up}{page}#{}", id(&SceneFile::at(scene))))
 }
 
 /// Text for HTML.

@@ -137,7 +137,7 @@ fn follow(recording: &Recording, ladder: &Ladder, host: usize) -> Flight {
 }
 
 /// How many bytes between two numbers the blocks cover, which may overlap.
-fn covered(blocks: &[(u32, u32)], from: u32, to: u32) -> u32 {
+pub fn covered(blocks: &[(u32, u32)], from: u32, to: u32) -> u32 {
     let mut blocks = blocks.to_vec();
     blocks.sort_unstable();
     let (mut count, mut at) = (0, from);

@@ -13,8 +13,10 @@ mod flight;
 mod frame;
 mod ladder;
 mod layout;
+mod states;
+mod totals;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -22,10 +24,18 @@ use anyhow::{Result, anyhow, bail};
 use mdbook_preprocessor::book::{Book, BookItem};
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 use regex::{Captures, Regex};
-use wire::SceneFile;
+use wire::{Recording, SceneFile};
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 5] = ["ladder", "calls", "console", "dissection", "flight"];
+pub const DIRECTIVES: [&str; 7] = [
+    "ladder",
+    "calls",
+    "console",
+    "dissection",
+    "flight",
+    "states",
+    "totals",
+];
 
 /// A directive that can't be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,13 +62,18 @@ pub fn expand(root: &Path, page: &Path, text: &str) -> Expanded {
     });
     let mut expanded = Expanded::default();
     let folder = page.parent().unwrap_or(Path::new(""));
+    let mut page = Page {
+        root,
+        folder,
+        // From a page of src/a/b.md to the top of the site, and from there to the captures.
+        up: "../".repeat(folder.components().count().saturating_sub(1)),
+        seen: BTreeSet::new(),
+    };
     let result = DIRECTIVE.replace_all(text, |found: &Captures| {
         if found.get(1).is_some() {
             return found[0].to_string();
         }
-        // From a page of src/a/b.md to the top of the site, and from there to the captures.
-        let up = "../".repeat(folder.components().count().saturating_sub(1));
-        match draw_one(root, folder, &up, &found[2], &found[3]) {
+        match page.draw(&found[2], &found[3]) {
             Ok((html, captures)) => {
                 expanded.captures.extend(captures);
                 html
@@ -77,34 +92,84 @@ pub fn expand(root: &Path, page: &Path, text: &str) -> Expanded {
     expanded
 }
 
+/// A page as it is drawn on.
+struct Page<'a> {
+    root: &'a Path,
+    folder: &'a Path,
+    /// From the page to the top of the site.
+    up: String,
+    /// The scenes that have a figure already.
+    seen: BTreeSet<PathBuf>,
+}
+
 type Drawn = (String, BTreeMap<String, Vec<u8>>);
 
-fn draw_one(root: &Path, folder: &Path, up: &str, name: &str, rest: &str) -> Result<Drawn> {
-    let rest = rest.trim();
-    let (target, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    if !target.ends_with(".toml") {
-        bail!(
-            "{{{{#{name}}}}} wants the path of a scene, such as ../../listings/tcp/echo/echo/scenes/hello.toml, and then a caption"
-        );
+impl Page<'_> {
+    fn draw(&mut self, name: &str, rest: &str) -> Result<Drawn> {
+        let (targets, rest) = targets(rest);
+        let [first, ..] = &targets[..] else {
+            bail!(
+                "{{{{#{name}}}}} wants the path of a scene, such as ../../listings/tcp/echo/echo/scenes/hello.toml, and then a caption"
+            );
+        };
+        let (words, caption) = arguments(name, rest)?;
+        if ["states", "totals"].contains(&name) {
+            let mut recorded = Vec::new();
+            for target in &targets {
+                recorded.push(self.load(target)?);
+            }
+            let scenes: Vec<_> = recorded.iter().map(|(file, of)| (file, of)).collect();
+            let html = match name {
+                "states" => states::html(&scenes, &self.up, caption),
+                _ => totals::html(&scenes, caption),
+            }?;
+            // The captures of each, for scenes that have no figure of their own.
+            let captures = recorded
+                .iter()
+                .flat_map(|(file, of)| captures::of(file, of));
+            return Ok((html, captures.collect()));
+        }
+        if targets.len() > 1 {
+            bail!("{{{{#{name}}}}} shows one scene, not {}", targets.len());
+        }
+        let (file, recording) = self.load(first)?;
+        let is_first = self.seen.insert(file.path.clone());
+        let figure = figure::Figure::new(&file, &recording, &self.up, is_first);
+        let html = match name {
+            "ladder" => ladder::html(&figure, caption),
+            "calls" => calls::html(&figure, caption),
+            "flight" => flight::html(&figure, words[0], caption),
+            "console" => console::html(&figure, words[0], caption),
+            _ => dissection::html(&figure, words[0], words[1], caption),
+        }?;
+        Ok((html, captures::of(&file, &recording)))
     }
-    let path = [root, folder, Path::new(target)]
-        .iter()
-        .collect::<PathBuf>();
-    if !path.is_file() {
-        bail!("there is no scene {target}");
+
+    fn load(&self, target: &str) -> Result<(SceneFile, Recording)> {
+        let path = [self.root, self.folder, Path::new(target)]
+            .iter()
+            .collect::<PathBuf>();
+        if !path.is_file() {
+            bail!("there is no scene {target}");
+        }
+        let file = SceneFile::at(&path);
+        let recording = wire::load(&file)?;
+        Ok((file, recording))
     }
-    let file = SceneFile::at(&path);
-    let recording = wire::load(&file)?;
-    let figure = figure::Figure::new(&file, &recording, up);
-    let (words, caption) = arguments(name, rest)?;
-    let html = match name {
-        "ladder" => ladder::html(&figure, caption),
-        "calls" => calls::html(&figure, caption),
-        "flight" => flight::html(&figure, words[0], caption),
-        "console" => console::html(&figure, words[0], caption),
-        _ => dissection::html(&figure, words[0], words[1], caption),
-    }?;
-    Ok((html, captures::of(&file, &recording)))
+}
+
+/// The paths of scenes that a directive begins with, and what follows them.
+fn targets(rest: &str) -> (Vec<&str>, &str) {
+    let mut targets = Vec::new();
+    let mut rest = rest.trim();
+    loop {
+        let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        if !word.ends_with(".toml") {
+            return (targets, rest);
+        }
+        targets.push(word);
+        rest = after.trim_start();
+    }
 }
 
 /// The words that a directive wants before its caption, and the caption.

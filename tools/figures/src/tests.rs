@@ -19,7 +19,7 @@ fn a_ladder_has_an_arrow_for_each_packet_and_links_to_the_captures() {
     ));
     assert_eq!(expanded.mistakes, []);
     let page = &expanded.text;
-    assert!(page.starts_with("# Echo\n\n<figure class=\"wire ladder\">"));
+    assert!(page.starts_with("# Echo\n\n<figure class=\"wire ladder\" id=\"scene-echo-hello\">"));
     assert!(page.ends_with("</figure>\n\n\nMore.\n"), "{page}");
     assert!(page.contains("<figcaption>A <code>SYN</code> first, and then the rest.<span"));
     for drawing in page.split("<svg").skip(1) {
@@ -124,6 +124,63 @@ fn a_lane_shows_the_states_of_its_socket() {
 }
 
 #[test]
+fn a_way_between_states_leads_to_the_recording_that_goes_it() {
+    let scene = SCENE.replace("echo/echo/scenes/hello", "handshake/knock/scenes/ordinary");
+    let ladder = on_a_page(&format!(
+        "{{{{#ladder {scene} It.}}}} {{{{#ladder {scene} Again.}}}}"
+    ))
+    .text;
+    assert_eq!(
+        ladder
+            .matches("<figure class=\"wire ladder\" id=\"scene-knock-ordinary\">")
+            .count(),
+        1
+    );
+    let page = on_a_page(&format!("{{{{#states {scene} The states.}}}}")).text;
+    let wide = page.split("</svg>").next().unwrap();
+    // The server closed so early that its ESTABLISHED is not there, nor the way to it.
+    for (way, walked) in [
+        ("CLOSED to LISTEN", true),
+        ("LISTEN to SYN-RECEIVED", true),
+        ("SYN-RECEIVED to ESTABLISHED", false),
+        ("SYN-SENT to ESTABLISHED", true),
+        ("FIN-WAIT-1 to TIME-WAIT", true),
+        ("FIN-WAIT-1 to FIN-WAIT-2", false),
+    ] {
+        let link = format!(
+            "<a href=\"../tcp/handshake.html#scene-knock-ordinary\" aria-label=\"{way}, recording 1\">"
+        );
+        assert_eq!(wide.contains(&link), walked, "{way}: {wide}");
+    }
+    assert_eq!(wide.matches("class=\"way ").count(), 16);
+    assert_eq!(wide.matches("<rect").count(), 12);
+}
+
+#[test]
+fn recordings_stand_beside_each_other_with_what_they_add_up_to() {
+    let page = on_a_page(&format!(
+        "{{{{#totals {SCENE} {} The sums.}}}}",
+        SCENE.replace("hello", "python-client")
+    ))
+    .text;
+    let rows: Vec<Vec<&str>> = page
+        .split("<tr>")
+        .skip(2)
+        .map(|row| {
+            row.split("<td>")
+                .map(|cell| cell.split('<').next().unwrap())
+                .collect()
+        })
+        .collect();
+    // First and last payload at about 40 and 60 ms; the lost answer comes more than 200 ms later.
+    for (row, packets, lost, bytes, payload) in
+        [(0, "10", "0", "560", "12"), (1, "11", "1", "624", "12")]
+    {
+        assert_eq!(rows[row][3..7], [packets, lost, bytes, payload], "{rows:?}");
+    }
+}
+
+#[test]
 fn what_can_t_be_drawn_is_named_with_its_line() {
     for (directive, said) in [
         (
@@ -145,6 +202,14 @@ fn what_can_t_be_drawn_is_named_with_its_line() {
         (
             format!("{{{{#console {SCENE} ehco-server A log.}}}}"),
             "the scene has no program ehco-server, only echo-server, echo-client",
+        ),
+        (
+            format!("{{{{#states {SCENE} The states.}}}}"),
+            "the scene echo/hello records no states",
+        ),
+        (
+            format!("{{{{#ladder {SCENE} {SCENE} Two.}}}}"),
+            "{{#ladder}} shows one scene, not 2",
         ),
         (
             format!("{{{{#flight {SCENE} clint Bytes.}}}}"),

@@ -29,7 +29,15 @@ pub enum IncludeKind {
 }
 
 /// The directives that stand for a figure.
-pub const FIGURES: [&str; 5] = ["ladder", "calls", "console", "dissection", "flight"];
+pub const FIGURES: [&str; 7] = [
+    "ladder",
+    "calls",
+    "console",
+    "dissection",
+    "flight",
+    "states",
+    "totals",
+];
 
 /// Which part of the file is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,22 +66,36 @@ impl Include {
                 name if FIGURES.contains(&name) => IncludeKind::Figure(name.to_string()),
                 other => IncludeKind::Unknown(other.to_string()),
             };
-            let target = captures[3].split_whitespace().next().unwrap_or("");
-            let (path, part) = match target.split_once(':') {
-                None => (target, Part::Whole),
-                Some((path, part))
-                    if part.starts_with(|c: char| c.is_ascii_digit() || c == ':') =>
-                {
-                    (path, Part::Lines(part.to_string()))
-                }
-                Some((path, part)) => (path, Part::Anchor(part.to_string())),
+            let mut targets: Vec<&str> = captures[3].split_whitespace().collect();
+            // A figure may show several scenes; behind them come other words.
+            let count = match kind {
+                IncludeKind::Figure(_) => targets
+                    .iter()
+                    .take_while(|word| word.ends_with(".toml"))
+                    .count(),
+                _ => 1,
             };
-            found.push(Include {
-                line: source[..whole.start()].matches('\n').count() + 1,
-                kind,
-                path: path.to_string(),
-                part,
-            });
+            targets.truncate(count.max(1));
+            if targets.is_empty() {
+                targets.push("");
+            }
+            for target in targets {
+                let (path, part) = match target.split_once(':') {
+                    None => (target, Part::Whole),
+                    Some((path, part))
+                        if part.starts_with(|c: char| c.is_ascii_digit() || c == ':') =>
+                    {
+                        (path, Part::Lines(part.to_string()))
+                    }
+                    Some((path, part)) => (path, Part::Anchor(part.to_string())),
+                };
+                found.push(Include {
+                    line: source[..whole.start()].matches('\n').count() + 1,
+                    kind: kind.clone(),
+                    path: path.to_string(),
+                    part,
+                });
+            }
         }
         found
     }

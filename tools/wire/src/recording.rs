@@ -20,6 +20,9 @@ pub struct Recording {
 pub struct Head {
     /// What happens, in a sentence.
     pub about: String,
+    /// What it is called in a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// A digest of the scene's file.
     pub scene: String,
     /// Such as `6.12.48`.

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct Scene {
     /// One sentence: what happens.
     pub about: String,
+    /// A few words that tell it from others in a table.
+    pub label: Option<String>,
     /// How long the programs may take in all; longer is an error.
     #[serde(default = "Scene::limit", deserialize_with = "duration")]
     pub limit: Duration,

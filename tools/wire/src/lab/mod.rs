@@ -316,6 +316,7 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
     Ok(Recording {
         head: Head {
             about: scene.about.clone(),
+            label: scene.label.clone(),
             scene: String::new(), // known to who has read the file
             kernel: kernel.trim().to_string(),
             zero_us: (wall + zero)

@@ -37,7 +37,7 @@ fn the_established_connection_lives_and_the_queued_one_is_reset() {
     let (status, stdout, stderr) = second.finish();
     assert!(!status.success());
     assert!(stdout.is_empty(), "{stdout:?}");
-    let begin = "closed-listener-client: write: ";
+    let begin = "closed-listener-client: write to ";
     assert!(stderr[0].starts_with(begin), "{stderr:?}");
 
     assert_eq!(server.line(), "got 6 bytes");

@@ -29,11 +29,15 @@ fn run(addr: &str) -> Result<()> {
 
     let mut line = String::new();
     io::stdin().lock().take(80).read_line(&mut line)?;
-    stream.write_all(line.as_bytes()).context("write")?;
+    stream
+        .write_all(line.as_bytes())
+        .with_context(|| format!("write to {addr}"))?;
 
     let mut reply = String::new();
     let mut reader = BufReader::new(stream).take(80);
-    reader.read_line(&mut reply).context("read")?;
+    reader
+        .read_line(&mut reply)
+        .with_context(|| format!("read from {addr}"))?;
     println!("the server says {reply:?}");
     Ok(())
 }

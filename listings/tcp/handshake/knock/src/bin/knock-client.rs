@@ -46,7 +46,10 @@ fn run(addr: &str, limit: Option<&str>) -> Result<()> {
 
     // The server closes first.
     stream.set_read_timeout(Some(PATIENCE))?;
-    ensure!(stream.read(&mut [0])? == 0, "{peer} sent something");
+    let count = stream
+        .read(&mut [0])
+        .with_context(|| format!("read from {peer}"))?;
+    ensure!(count == 0, "{peer} sent something");
     Ok(())
 }
 // ANCHOR_END: run
