@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ferry::Sender;
-use ferry::datagram::{MAX_DATAGRAM, MAX_LENGTH};
+use ferry::datagram::MAX_LENGTH;
 use ferry::sender::Step;
 
 fn main() -> ExitCode {
@@ -26,18 +26,20 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: run
+/// With a number for the transfer, two runs are alike and say what they send.
 fn run(addr: &str, path: &str, transfer: Option<&str>) -> Result<()> {
     let file = read(path).with_context(|| format!("read {path}"))?;
     let length = file.len();
-    let transfer = match transfer {
+    let number = match transfer {
         Some(number) => number
             .parse()
             .with_context(|| format!("{number} as a transfer's number"))?,
         None => random(),
     };
     let start = Instant::now();
-    let mut sender = Sender::new(transfer, file, start)?;
-    send(addr, &mut sender).with_context(|| format!("send to {addr}"))?;
+    let mut sender = Sender::new(number, file, start)?;
+    send(addr, &mut sender, transfer.is_some())
+        .with_context(|| format!("send to {addr}"))?;
     println!(
         "{length} bytes in {} blocks, {} sent again, {} ms",
         sender.blocks(),
@@ -46,17 +48,25 @@ fn run(addr: &str, path: &str, transfer: Option<&str>) -> Result<()> {
     );
     Ok(())
 }
+// ANCHOR_END: run
 
-fn send(addr: &str, sender: &mut Sender) -> Result<()> {
+// ANCHOR: send
+fn send(addr: &str, sender: &mut Sender, verbose: bool) -> Result<()> {
     let socket = connect(addr)?;
-    let mut buffer = [0; MAX_DATAGRAM + 1];
+    let mut buffer = vec![0; 65536]; // no datagram is longer
     let mut step = sender.start(Instant::now());
     loop {
         match step {
             Step::Delivered => return Ok(()),
             Step::Failed(failure) => return Err(failure.into()),
-            // One that can't be sent is a lost one, and lost ones come again.
-            Step::Send(datagram) => drop(socket.send(&datagram)),
+            Step::Send(datagram) => {
+                let (number, tries) = sender.outstanding();
+                if verbose || tries > 1 {
+                    log(format_args!("number {number}, try {tries}"));
+                }
+                // One that can't be sent is lost, and lost ones come again.
+                let _ = socket.send(&datagram);
+            }
             Step::Wait => {}
         }
         socket.set_read_timeout(Some(time_left(sender.deadline())))?;
@@ -67,24 +77,14 @@ fn send(addr: &str, sender: &mut Sender) -> Result<()> {
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock
                 | ErrorKind::TimedOut
-                | ErrorKind::Interrupted => again(sender, now),
+                | ErrorKind::Interrupted => sender.on_deadline(now),
                 // Such as ConnectionRefused: nobody has that port.
                 _ => return Err(error.into()),
             },
         };
     }
 }
-// ANCHOR_END: run
-
-/// Time has passed, and nothing came.
-fn again(sender: &mut Sender, now: Instant) -> Step {
-    let step = sender.on_deadline(now);
-    if let Step::Send(_) = step {
-        let (number, tries) = sender.outstanding();
-        log(format_args!("number {number} again, try {tries}"));
-    }
-    step
-}
+// ANCHOR_END: send
 
 // ANCHOR: connect
 /// Connected, so that the kernel throws away what comes from anybody else.
