@@ -189,14 +189,14 @@ fn who_gives_up_early_never_claims_too_much() {
                 assert_eq!(crossing.stored, [file], "seed {seed}");
                 delivered += 1;
             }
-            sender::Step::Failed(Failure::NoAnswer { number, last })
+            sender::Step::Failed(Failure::NotAcknowledged { number, last })
                 if number < last =>
             {
                 assert!(crossing.stored.is_empty(), "seed {seed}");
                 half_way += 1;
             }
             // The sender can't know. What is stored is whole all the same.
-            sender::Step::Failed(Failure::NoAnswer { .. }) => {
+            sender::Step::Failed(Failure::NotAcknowledged { .. }) => {
                 if !crossing.stored.is_empty() {
                     assert_eq!(crossing.stored, [file], "seed {seed}");
                     unknown += 1;
@@ -431,7 +431,7 @@ fn the_sender_waits_longer_each_time_and_then_gives_up() {
         step = sender.on_deadline(now);
     }
     assert_eq!(waits, [1, 2, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]);
-    let failure = Failure::NoAnswer { number: 0, last: 1 };
+    let failure = Failure::NotAcknowledged { number: 0, last: 1 };
     assert_eq!(step, sender::Step::Failed(failure));
 }
 
@@ -452,7 +452,7 @@ fn the_timeout_follows_the_round_trip() {
 }
 
 #[test]
-fn an_acknowledgement_that_comes_twice_sends_nothing_twice() {
+fn an_acknowledgment_that_comes_twice_sends_nothing_twice() {
     let now = Instant::now();
     let mut sender = Sender::new(1, vec![0; 2 * BLOCK], now).unwrap();
     sender.start(now);

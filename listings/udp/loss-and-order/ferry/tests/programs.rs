@@ -209,7 +209,7 @@ fn a_file_arrives_whole_over_a_bad_way() {
 }
 
 #[test]
-fn the_last_acknowledgement_is_said_again() {
+fn the_last_acknowledgment_is_said_again() {
     let folder = Folder::new();
     let (_server, addr) = server(&folder);
     let socket = peer_of(addr);
