@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use wire::{Body, Flags, Ladder, Missing, Packet, Recording, Step, What};
 
 /// What `tshark` is asked for.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 18] = [
     "ip.src",
     "ip.dst",
     "ipv6.src",
@@ -18,6 +18,10 @@ const FIELDS: [&str; 14] = [
     "tcp.len",
     "tcp.window_size_value",
     "udp.length",
+    "ip.frag_offset",
+    "ip.flags.mf",
+    "ip.len",
+    "ip.hdr_len",
     "ip.checksum.status",
     "tcp.checksum.status",
     "udp.checksum.status",
@@ -149,6 +153,27 @@ fn compare(row: &[&str], step: &Step) -> Result<()> {
                 step.cut || field("udp.checksum.status") == "1",
                 "tshark has not checked the checksum"
             );
+        }
+        Body::Fragment {
+            offset,
+            length,
+            more,
+        } => {
+            // Releases of tshark differ: in bytes or in units of 8, and 1 or True.
+            let units = [offset.to_string(), (offset / 8).to_string()];
+            ensure!(
+                units.iter().any(|units| units == field("ip.frag_offset")),
+                "tshark says ip.frag_offset is {:?}, the ladder says {offset}",
+                field("ip.frag_offset")
+            );
+            let follows = matches!(field("ip.flags.mf"), "1" | "True");
+            ensure!(
+                follows == *more,
+                "tshark says ip.flags.mf is {:?}, the ladder {more}",
+                field("ip.flags.mf")
+            );
+            let header: usize = field("ip.hdr_len").parse().context("ip.hdr_len")?;
+            same("ip.len", (header + length).to_string())?;
         }
         _ => {}
     }
