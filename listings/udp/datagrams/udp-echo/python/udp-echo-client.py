@@ -9,7 +9,7 @@ port = int(sys.argv[2]) if len(sys.argv) > 2 else 7060
 
 
 def receive(client, server):
-    """Returns the first datagram from the server, or None after half a second."""
+    """The first datagram from the server, or None after half a second."""
     deadline = time.monotonic() + 0.5
     while (left := deadline - time.monotonic()) > 0:
         client.settimeout(left)

@@ -44,7 +44,7 @@ fn run(addr: &str) -> Result<()> {
 }
 // ANCHOR_END: run
 
-/// Writes a line to the log. `eprintln!` would end the program with a panic when
+/// Writes a line to the log. `eprintln!` would end this with a panic when
 /// the log can't be written: the disk is full, or nobody reads the pipe.
 fn log(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");

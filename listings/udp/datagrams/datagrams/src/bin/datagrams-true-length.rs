@@ -47,8 +47,8 @@ mod linux {
     }
 
     // ANCHOR: receive
-    /// Takes one datagram; returns its true length, and at most `LARGEST` bytes
-    /// of it.
+    /// Takes one datagram; returns its true length, and at most
+    /// `LARGEST` bytes of it.
     fn receive(socket: &UdpSocket) -> io::Result<(usize, Vec<u8>)> {
         // Look at the first datagram, and leave it in the queue. With
         // `MSG_TRUNC` the result is its length, whatever the buffer's.

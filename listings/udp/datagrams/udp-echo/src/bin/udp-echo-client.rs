@@ -56,8 +56,8 @@ fn run(addr: &str, message: &str) -> Result<Vec<u8>> {
 // ANCHOR_END: run
 
 // ANCHOR: receive
-/// Waits for a datagram that comes from `server`; returns its length, or `None`
-/// when `PATIENCE` is over.
+/// Waits for a datagram that comes from `server`; returns its
+/// length, or `None` when `PATIENCE` is over.
 fn receive(
     socket: &UdpSocket,
     server: SocketAddr,

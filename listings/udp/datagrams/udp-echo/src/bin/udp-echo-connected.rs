@@ -62,8 +62,8 @@ fn run(addr: &str, message: &str) -> Result<Vec<u8>> {
 // ANCHOR_END: run
 
 // ANCHOR: send
-/// Sends a datagram. If the call reports that an earlier one was refused, this
-/// one has not been sent yet.
+/// Sends a datagram. If the call says that an earlier one was
+/// refused, this one has not been sent yet.
 fn send(socket: &UdpSocket, message: &[u8]) -> io::Result<usize> {
     match socket.send(message) {
         Err(error) if is_refusal(&error) => socket.send(message),
@@ -81,8 +81,9 @@ fn is_refusal(error: &io::Error) -> bool {
 // ANCHOR_END: send
 
 // ANCHOR: receive
-/// Waits for a datagram; returns its length, or `None` when `PATIENCE` is over.
-/// Being refused does not end the waiting: a server may be about to start.
+/// Waits for a datagram; returns its length, or `None` when
+/// `PATIENCE` is over. Being refused does not end the waiting: a
+/// server may be about to start.
 fn receive(
     socket: &UdpSocket,
     buffer: &mut [u8],
