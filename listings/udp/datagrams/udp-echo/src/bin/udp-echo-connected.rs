@@ -26,7 +26,6 @@ fn main() -> ExitCode {
     }
 }
 
-// ANCHOR: run
 fn run(addr: &str, message: &str) -> Result<Vec<u8>> {
     let server = addr
         .to_socket_addrs()
@@ -59,9 +58,8 @@ fn run(addr: &str, message: &str) -> Result<Vec<u8>> {
     }
     bail!("no answer from {server} to {TRIES} datagrams")
 }
-// ANCHOR_END: run
 
-// ANCHOR: send
+// ANCHOR: refused
 /// Sends a datagram. If the call says that an earlier one was
 /// refused, this one has not been sent yet.
 fn send(socket: &UdpSocket, message: &[u8]) -> io::Result<usize> {
@@ -78,9 +76,7 @@ fn is_refusal(error: &io::Error) -> bool {
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset
     )
 }
-// ANCHOR_END: send
 
-// ANCHOR: receive
 /// Waits for a datagram; returns its length, or `None` when
 /// `PATIENCE` is over. Being refused does not end the waiting: a
 /// server may be about to start.
@@ -107,4 +103,4 @@ fn receive(
         }
     }
 }
-// ANCHOR_END: receive
+// ANCHOR_END: refused
