@@ -60,11 +60,11 @@ fn a_lost_packet_ends_in_a_cross() {
 fn fragments_are_thick_and_datagrams_name_one_of_many_addresses() {
     let scenes = "../../listings/udp/datagrams";
     let page = on_a_page(&format!(
-        "{{{{#ladder {scenes}/datagrams/scenes/fragments.toml Three fragments.}}}}"
+        "{{{{#ladder {scenes}/datagrams/scenes/fragments.toml Six fragments.}}}}"
     ))
     .text;
     let wide = page.split("</svg>").next().unwrap();
-    assert_eq!(wide.matches("class=\"arrow c0 full\"").count(), 3);
+    assert_eq!(wide.matches("class=\"arrow c0 full\"").count(), 5);
     let page = on_a_page(&format!(
         "{{{{#ladder {scenes}/udp-echo/scenes/other-address.toml Another address.}}}}"
     ))

@@ -170,7 +170,6 @@ fn a_refusal_comes_with_the_next_send_and_that_one_is_not_sent() {
             "message 1: sent 9 bytes".to_string(),
             format!("message 2: {refused}"),
             "message 3: sent 9 bytes".to_string(),
-            format!("message 4: {refused}"),
         ]
     );
 }

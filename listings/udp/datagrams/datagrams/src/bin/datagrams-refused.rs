@@ -23,7 +23,7 @@ fn run(addr: &str) -> Result<()> {
     socket
         .connect(addr)
         .with_context(|| format!("connect to {addr}"))?;
-    for number in 1..=4 {
+    for number in 1..=3 {
         match socket.send(format!("message {number}").as_bytes()) {
             Ok(n) => println!("message {number}: sent {n} bytes"),
             Err(error) => println!("message {number}: {error}"),

@@ -53,9 +53,7 @@ fn run(addr: &str, message: &str) -> Result<Vec<u8>> {
     }
     bail!("no answer from {server} to {TRIES} datagrams")
 }
-// ANCHOR_END: run
 
-// ANCHOR: receive
 /// Waits for a datagram that comes from `server`; returns its
 /// length, or `None` when `PATIENCE` is over.
 fn receive(
@@ -84,4 +82,4 @@ fn receive(
         }
     }
 }
-// ANCHOR_END: receive
+// ANCHOR_END: run
