@@ -243,4 +243,35 @@ mod tests {
         );
         Ok(())
     }
+
+    #[test]
+    fn a_fragment_at_another_offset_is_found_out() -> Result<()> {
+        let scene = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../listings/udp/datagrams/datagrams/scenes/fragments.toml"
+        );
+        let scene = SceneFile::at(Path::new(scene));
+        let mut recording = wire::load(&scene)?;
+        let packets = recording.events.iter_mut();
+        let mut packets = packets.filter_map(|event| match &mut event.what {
+            What::Packet { bytes, .. } => Some(bytes),
+            _ => None,
+        });
+        packets.nth(1).context("the second packet")?[7] += 1; // 8 bytes further
+        match compare_with_tshark(&scene.capture_file("sender"), &recording, 0) {
+            Ok(()) => bail!("nothing was found"),
+            Err(error) if error.is::<Missing>() && std::env::var_os("CI").is_none() => {
+                eprintln!("skipped: {error}");
+            }
+            Err(error) => {
+                let said = format!("{error:#}");
+                ensure!(
+                    said.starts_with("packet 2: tshark says ip.frag_offset is")
+                        && said.ends_with("the ladder says 1488"),
+                    "{said}"
+                );
+            }
+        }
+        Ok(())
+    }
 }
