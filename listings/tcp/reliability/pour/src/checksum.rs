@@ -26,7 +26,7 @@ pub fn crc32(bytes: &[u8]) -> u32 {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
             let carry = crc & 1;
-            crc = crc >> 1 ^ carry * 0xedb8_8320;
+            crc = (crc >> 1) ^ (carry * 0xedb8_8320);
         }
     }
     !crc
