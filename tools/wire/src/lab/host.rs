@@ -22,13 +22,15 @@ use crate::scene;
 const DEVICE: &str = "link0";
 
 /// What would otherwise differ between machines, or between the first connection and the second.
-const PINNED: [(&str, &str); 11] = [
+const PINNED: [(&str, &str); 12] = [
     ("ipv4/tcp_congestion_control", "reno"),
     ("ipv4/tcp_autocorking", "0"),
     ("ipv4/tcp_no_metrics_save", "1"),
     ("ipv4/tcp_ecn", "0"),
     ("ipv4/tcp_rmem", "4096 131072 6291456"),
     ("ipv4/tcp_wmem", "4096 16384 4194304"),
+    // Who joins a group says so once, and not again after a random time.
+    ("ipv4/igmp_qrv", "1"),
     ("ipv6/conf/all/accept_dad", "0"),
     ("ipv6/conf/default/accept_dad", "0"),
     ("ipv6/conf/default/router_solicitations", "0"),

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         trial("what_finds_the_queue_full_is_lost", queue),
         trial("a_cut_link_loses_one_direction_or_both", cut),
         trial("a_broadcast_reaches_everybody_else", broadcast),
+        trial("a_group_is_heard_by_its_members_only", group),
         trial("ipv6_crosses_the_link_and_nothing_else_does", ipv6),
         trial("nobody_answers_for_an_address_that_no_host_has", nobody),
     ]
@@ -188,6 +189,36 @@ fn broadcast() -> Result<()> {
             "{recording:?}"
         );
     }
+    Ok(())
+}
+
+fn group() -> Result<()> {
+    let scene = r#"
+        [[host]]
+        name = "a"
+        [[host]]
+        name = "b"
+        [[host]]
+        name = "c"
+        [[program]]
+        host = "b"
+        run = [PEER, "join", "0.0.0.0:7000", "239.255.0.1", "10.0.0.2"]
+        serves = true
+        [[program]]
+        host = "c"
+        run = [PEER, "receive", "0.0.0.0:7000"]
+        serves = true
+        [[program]]
+        host = "a"
+        at = "1200ms"
+        run = [PEER, "tell", "10.0.0.1:0", "239.255.0.1:7000"]
+    "#;
+    let recording = Stage::new(scene).run()?;
+    ensure!(lines(&recording, 0) == ["1 from 10.0.0.1"], "{recording:?}");
+    ensure!(lines(&recording, 1).is_empty(), "{recording:?}");
+    // By default the kernel would say a second time, within a second, that b has joined.
+    let senders: Vec<usize> = packets(&recording).iter().map(|packet| packet.0).collect();
+    ensure!(senders == [1, 0], "{senders:?}");
     Ok(())
 }
 

@@ -10,14 +10,17 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         // Prints the first bytes of every datagram.
-        ["receive", addr] => {
+        ["receive", addr] => receive(&UdpSocket::bind(addr).expect("bind")),
+        // The same, in a group.
+        ["join", addr, group, interface] => {
             let socket = UdpSocket::bind(addr).expect("bind");
-            let mut buffer = [0; 2000];
-            loop {
-                let (count, peer) = socket.recv_from(&mut buffer).expect("receive");
-                let text = String::from_utf8_lossy(&buffer[..count.min(4)]);
-                println!("{} from {}", text.trim_end(), peer.ip());
-            }
+            socket
+                .join_multicast_v4(
+                    &group.parse().expect("a group"),
+                    &interface.parse().expect("an address"),
+                )
+                .expect("join");
+            receive(&socket)
         }
         // Sends numbered datagrams of one size, all at once.
         ["send", addr, count, size] => {
@@ -33,6 +36,11 @@ pub fn main(arguments: &[String]) -> ExitCode {
                 let payload = format!("{number:<size$}");
                 socket.send_to(payload.as_bytes(), addr).expect("send");
             }
+        }
+        // From an address, and so through its interface.
+        ["tell", from, group] => {
+            let socket = UdpSocket::bind(from).expect("bind");
+            socket.send_to(b"1", group).expect("send");
         }
         ["bind", addr] => match TcpListener::bind(addr) {
             Ok(_) => println!("bound"),
@@ -79,4 +87,13 @@ pub fn main(arguments: &[String]) -> ExitCode {
         _ => panic!("peer {words:?}"),
     }
     ExitCode::SUCCESS
+}
+
+fn receive(socket: &UdpSocket) -> ! {
+    let mut buffer = [0; 2000];
+    loop {
+        let (count, peer) = socket.recv_from(&mut buffer).expect("receive");
+        let text = String::from_utf8_lossy(&buffer[..count.min(4)]);
+        println!("{} from {}", text.trim_end(), peer.ip());
+    }
 }

@@ -1,0 +1,252 @@
+//! The side that has the file.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use ferry::datagram::{
+    BLOCK, Datagram, MAX_LENGTH, Message, Reason, crc32, last_block,
+};
+
+// ANCHOR: limits
+/// How often a datagram is sent before the sender gives up.
+pub const TRIES: u32 = 12;
+
+/// The timeout before the round trip has been measured, the least one, and the
+/// longest one.
+pub const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
+pub const MIN_TIMEOUT: Duration = Duration::from_millis(200);
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long a transfer may take, however well it goes.
+pub const MAX_TIME: Duration = Duration::from_secs(600);
+// ANCHOR_END: limits
+
+// ANCHOR: sender
+/// Sends one file. At each moment one datagram is on its way: the offer, or
+/// one of the blocks.
+pub struct Sender {
+    transfer: u64,
+    file: Vec<u8>,
+    /// What is on its way: 0 is the offer.
+    number: u32,
+    last: u32,
+    tries: u32,
+    max_tries: u32,
+    sent_at: Instant,
+    gives_up_at: Instant,
+    timeout: Timeout,
+    repeated: u64,
+}
+
+/// What the program has to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send this, and wait until the deadline.
+    Send(Vec<u8>),
+    /// Nothing new: wait on, until the same deadline.
+    Wait,
+    /// The receiver has stored the file, and said so.
+    Delivered,
+    Failed(Failure),
+}
+// ANCHOR_END: sender
+
+impl Sender {
+    /// `transfer` must be new, and hard to guess.
+    pub fn new(
+        transfer: u64,
+        file: Vec<u8>,
+        now: Instant,
+    ) -> Result<Sender, Failure> {
+        Sender::with_tries(transfer, file, now, TRIES)
+    }
+
+    /// Gives up after another number of tries.
+    pub fn with_tries(
+        transfer: u64,
+        file: Vec<u8>,
+        now: Instant,
+        max_tries: u32,
+    ) -> Result<Sender, Failure> {
+        if file.len() > MAX_LENGTH {
+            return Err(Failure::Refused(Reason::TooLong));
+        }
+        Ok(Sender {
+            transfer,
+            last: last_block(file.len()),
+            file,
+            number: 0,
+            tries: 0,
+            max_tries,
+            sent_at: now,
+            gives_up_at: now + MAX_TIME,
+            timeout: Timeout::new(),
+            repeated: 0,
+        })
+    }
+
+    // ANCHOR: events
+    /// The offer, which is the first datagram.
+    pub fn start(&mut self, now: Instant) -> Step {
+        self.send(now)
+    }
+
+    /// When `on_deadline` has to be called, if nothing arrives before.
+    pub fn deadline(&self) -> Instant {
+        (self.sent_at + self.timeout.current).min(self.gives_up_at)
+    }
+
+    /// No acknowledgement came in time.
+    pub fn on_deadline(&mut self, now: Instant) -> Step {
+        if now < self.deadline() {
+            return Step::Wait;
+        }
+        if self.tries >= self.max_tries || now >= self.gives_up_at {
+            return Step::Failed(Failure::NoAnswer {
+                number: self.number,
+                last: self.last,
+            });
+        }
+        self.timeout.back_off();
+        self.repeated += 1;
+        self.send(now)
+    }
+
+    /// A datagram came, perhaps from the receiver.
+    pub fn on_datagram(&mut self, bytes: &[u8], now: Instant) -> Step {
+        match Datagram::decode(bytes) {
+            Some(datagram) if datagram.transfer == self.transfer => {
+                match datagram.message {
+                    Message::Ack { number } if number == self.number => {
+                        self.acknowledged(now)
+                    }
+                    Message::Refuse(reason) => {
+                        Step::Failed(Failure::Refused(reason))
+                    }
+                    // An acknowledgement again: it was doubled, or answers
+                    // what we have sent twice. It must not make us send.
+                    _ => Step::Wait,
+                }
+            }
+            _ => Step::Wait, // a stranger, or an earlier transfer
+        }
+    }
+
+    fn acknowledged(&mut self, now: Instant) -> Step {
+        // After a repetition, nobody knows which of the two it answers.
+        if self.tries == 1 {
+            self.timeout.measured(now - self.sent_at);
+        }
+        if self.number == self.last {
+            return Step::Delivered;
+        }
+        self.number += 1;
+        self.tries = 0;
+        self.send(now)
+    }
+
+    fn send(&mut self, now: Instant) -> Step {
+        self.tries += 1;
+        self.sent_at = now;
+        let message = match self.number {
+            0 => Message::Offer {
+                length: self.file.len() as u32,
+                checksum: crc32(&self.file),
+            },
+            number => {
+                let start = (number as usize - 1) * BLOCK;
+                let end = self.file.len().min(start + BLOCK);
+                Message::Block {
+                    number,
+                    payload: &self.file[start..end],
+                }
+            }
+        };
+        let transfer = self.transfer;
+        Step::Send(Datagram { transfer, message }.encode())
+    }
+    // ANCHOR_END: events
+
+    /// How many datagrams were sent again.
+    pub fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
+    /// The number that waits for its acknowledgement, and how often it was sent.
+    pub fn outstanding(&self) -> (u32, u32) {
+        (self.number, self.tries)
+    }
+
+    /// In how many blocks the file travels.
+    pub fn blocks(&self) -> u32 {
+        self.last
+    }
+}
+
+// ANCHOR: timeout
+/// How long to wait for an answer, by the rules of RFC 6298 for TCP.
+struct Timeout {
+    current: Duration,
+    /// The smoothed round trip, and how much it varies.
+    measured: Option<(Duration, Duration)>,
+}
+
+impl Timeout {
+    fn new() -> Timeout {
+        Timeout {
+            current: FIRST_TIMEOUT,
+            measured: None,
+        }
+    }
+
+    fn measured(&mut self, round_trip: Duration) {
+        let (smooth, varies) = match self.measured {
+            None => (round_trip, round_trip / 2),
+            Some((smooth, varies)) => (
+                (smooth * 7 + round_trip) / 8,
+                (varies * 3 + smooth.abs_diff(round_trip)) / 4,
+            ),
+        };
+        self.measured = Some((smooth, varies));
+        self.current = (smooth + varies * 4).clamp(MIN_TIMEOUT, MAX_TIMEOUT);
+    }
+
+    /// Kept until the next measurement: a full network gets less from us.
+    fn back_off(&mut self) {
+        self.current = (self.current * 2).min(MAX_TIMEOUT);
+    }
+}
+// ANCHOR_END: timeout
+
+// ANCHOR: failure
+/// Why a transfer has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No acknowledgement of this number. If it is the last one, the file may
+    /// be there all the same.
+    NoAnswer {
+        number: u32,
+        last: u32,
+    },
+    Refused(Reason),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::NoAnswer { number, last } if number == last => {
+                write!(f, "no answer to the last block; the file may be there")
+            }
+            Failure::NoAnswer { number: 0, .. } => {
+                write!(f, "no answer to the offer")
+            }
+            Failure::NoAnswer { number, last } => {
+                write!(f, "no answer to block {number} of {last}")
+            }
+            Failure::Refused(reason) => write!(f, "refused: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+// ANCHOR_END: failure
