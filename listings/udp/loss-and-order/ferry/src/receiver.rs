@@ -180,7 +180,6 @@ impl Receiver {
     }
     // ANCHOR_END: end
 
-    // ANCHOR: deadline
     /// When `on_deadline` has to be called, if nothing arrives before.
     pub fn deadline(&self) -> Option<Instant> {
         let current = self.current.as_ref().map(Transfer::deadline);
@@ -197,7 +196,6 @@ impl Receiver {
         let current = self.current.take_if(|it| it.deadline() <= now);
         current.map(|it| it.peer)
     }
-    // ANCHOR_END: deadline
 }
 
 // ANCHOR: take

@@ -218,7 +218,6 @@ impl Timeout {
 }
 // ANCHOR_END: timeout
 
-// ANCHOR: failure
 /// Why a transfer has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -249,4 +248,3 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-// ANCHOR_END: failure

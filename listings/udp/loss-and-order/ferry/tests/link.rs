@@ -205,11 +205,8 @@ fn who_gives_up_early_never_claims_too_much() {
             other => panic!("seed {seed}: {other:?}"),
         }
     }
-    assert!(delivered > 100 && half_way > 100, "{delivered} {half_way}");
-    assert!(
-        unknown > 10,
-        "{unknown}: the last acknowledgement can be lost"
-    );
+    // The chapter names the last of these.
+    assert_eq!((delivered, half_way, unknown), (963, 868, 175));
 }
 
 #[test]

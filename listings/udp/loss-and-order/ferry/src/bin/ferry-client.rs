@@ -86,7 +86,6 @@ fn send(addr: &str, sender: &mut Sender, verbose: bool) -> Result<()> {
 }
 // ANCHOR_END: send
 
-// ANCHOR: connect
 /// Connected, so that the kernel throws away what comes from anybody else.
 fn connect(addr: &str) -> Result<UdpSocket> {
     let peer = addr.to_socket_addrs()?.next().context("no address")?;
@@ -98,7 +97,6 @@ fn connect(addr: &str) -> Result<UdpSocket> {
     socket.connect(peer)?;
     Ok(socket)
 }
-// ANCHOR_END: connect
 
 fn read(path: &str) -> Result<Vec<u8>> {
     let mut file = Vec::new();
