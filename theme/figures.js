@@ -54,10 +54,13 @@
     const names = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6' };
     const protocolName = number => `${number}: ${names[number] ?? 'another'}`;
     let protocol;
+    // Of a packet in fragments only the first has the header of what it carries.
+    let isLater = false;
     if (bytes[0] >> 4 === 4) {
       begin('IPv4 header');
       const end = (bytes[0] & 15) * 4;
       protocol = bytes[9];
+      isLater = (view.getUint16(6) & 0x1fff) > 0;
       field(1, 'version, header length', byte => `${byte >> 4}, ${byte & 15} words of 4 bytes`);
       field(1, 'type of service', plain(''));
       field(2, 'total length', plain(' bytes'));
@@ -83,7 +86,9 @@
         field(16, name, () => groups.replace(/\b0(:0\b)+/, ':').replace(/:{3,}/, '::'));
       }
     }
-    if (protocol === 6) {
+    if (isLater) {
+      protocol = undefined;
+    } else if (protocol === 6) {
       begin('TCP header');
       const end = at + (bytes[at + 12] >> 4) * 4;
       field(2, 'source port', plain(''));
@@ -118,8 +123,15 @@
       field(2, 'length', plain(' bytes, with this header'));
       field(2, 'checksum', plain(''));
     }
+    if ((protocol === 1 || protocol === 58) && !isLater) {
+      begin(`${names[protocol]} header`);
+      field(1, 'type', plain(''));
+      field(1, 'code', plain(''));
+      field(2, 'checksum', plain(''));
+      field(4, 'depends on the type', () => '');
+    }
     if (at < bytes.length) {
-      begin('Payload');
+      begin(isLater ? 'Part of a larger packet' : 'Payload');
       const text = new TextDecoder().decode(bytes.subarray(at, at + 400));
       field(bytes.length - at, `${bytes.length - at} bytes`, () => JSON.stringify(text));
     }

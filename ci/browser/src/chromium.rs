@@ -424,12 +424,14 @@ impl Page {
         Ok(())
     }
 
-    /// Presses and releases one key: a letter, or one of `Enter`, `Escape`, `Tab`, or the space.
+    /// Presses and releases one key: a letter, or one of `Enter`, `Escape`, `Tab`, `Home`, `ArrowRight`, or the space.
     pub async fn press(&self, key: &str) -> Result<()> {
         let (code, text) = match key {
             "Enter" => (13, Some("\r")),
             "Escape" => (27, None),
             "Tab" => (9, None),
+            "Home" => (36, None),
+            "ArrowRight" => (39, None),
             " " => (32, Some(" ")),
             letter => {
                 ensure!(letter.chars().count() == 1, "no such key: {letter}");

@@ -159,6 +159,7 @@ fn a_caption_of_a_figure_that_is_no_sentence() {
         "console a.toml echo-server",
         "dissection a.toml client 4",
         "flight a.toml client",
+        "boundaries a.toml client",
         "states a.toml b.toml",
         "totals a.toml b.toml",
     ] {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use figures::Figures;
+use figures::{Figures, Mistake};
 use mdbook_driver::MDBook;
 use pages::{Book, Problem};
 use tracing::field::{Field, Visit};
@@ -75,13 +75,12 @@ pub(crate) fn build(root: &Path) -> Result<()> {
 pub fn build_into(root: &Path, folder: &Path, live: bool) -> Result<usize, BuildError> {
     let pages = Book::load(root)?;
     let mut problems = pages::check(&pages);
+    let mut figures = Figures::default();
     for page in &pages.pages {
-        let mistakes = figures::expand(root, &page.path, &page.source).mistakes;
-        problems.extend(
-            mistakes
-                .into_iter()
-                .map(|mistake| Problem::new(&page.path, mistake.line, mistake.message)),
-        );
+        let mistakes = figures.draw(root, &page.path, &page.source);
+        let problem =
+            |mistake: &Mistake| Problem::new(&page.path, mistake.line, mistake.message.clone());
+        problems.extend(mistakes.iter().map(problem));
     }
     problems.sort();
     if !problems.is_empty() {
@@ -91,7 +90,7 @@ pub fn build_into(root: &Path, folder: &Path, live: bool) -> Result<usize, Build
     let mut book = MDBook::load(root)?;
     book.config.build.build_dir = folder.to_path_buf();
     // In the place of the command of the same name.
-    book.with_preprocessor(Figures);
+    book.with_preprocessor(figures);
     if live {
         book.config
             .set("output.html.live-reload-endpoint", crate::serve::RELOAD)?;

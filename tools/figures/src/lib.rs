@@ -3,6 +3,7 @@
 //! A page says `{{#ladder ../../listings/tcp/echo/echo/scenes/hello.toml A caption.}}` and gets the figure in this
 //! place. [`expand`] does that for one page, [`Figures`] for the whole book.
 
+mod boundaries;
 mod calls;
 mod captures;
 mod console;
@@ -16,8 +17,10 @@ mod layout;
 mod states;
 mod totals;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use anyhow::{Result, anyhow, bail};
@@ -27,7 +30,7 @@ use regex::{Captures, Regex};
 use wire::{Recording, SceneFile};
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 7] = [
+pub const DIRECTIVES: [&str; 8] = [
     "ladder",
     "calls",
     "console",
@@ -35,6 +38,7 @@ pub const DIRECTIVES: [&str; 7] = [
     "flight",
     "states",
     "totals",
+    "boundaries",
 ];
 
 /// A directive that can't be followed.
@@ -46,7 +50,7 @@ pub struct Mistake {
 }
 
 /// A page with its figures, and the captures that they offer: names below `captures/` with the files' bytes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Expanded {
     pub text: String,
     pub captures: BTreeMap<String, Vec<u8>>,
@@ -68,6 +72,7 @@ pub fn expand(root: &Path, page: &Path, text: &str) -> Expanded {
         // From a page of src/a/b.md to the top of the site, and from there to the captures.
         up: "../".repeat(folder.components().count().saturating_sub(1)),
         seen: BTreeSet::new(),
+        loaded: HashMap::new(),
     };
     let result = DIRECTIVE.replace_all(text, |found: &Captures| {
         if found.get(1).is_some() {
@@ -100,6 +105,8 @@ struct Page<'a> {
     up: String,
     /// The scenes that have a figure already.
     seen: BTreeSet<PathBuf>,
+    /// What was read before: a scene often has several figures.
+    loaded: HashMap<PathBuf, Rc<(SceneFile, Recording)>>,
 }
 
 type Drawn = (String, BTreeMap<String, Vec<u8>>);
@@ -118,6 +125,7 @@ impl Page<'_> {
             for target in &targets {
                 recorded.push(self.load(target)?);
             }
+            let recorded: Vec<_> = recorded.iter().map(|both| &**both).collect();
             let scenes: Vec<_> = recorded.iter().map(|(file, of)| (file, of)).collect();
             let html = match name {
                 "states" => states::html(&scenes, &self.up, caption),
@@ -132,29 +140,36 @@ impl Page<'_> {
         if targets.len() > 1 {
             bail!("{{{{#{name}}}}} shows one scene, not {}", targets.len());
         }
-        let (file, recording) = self.load(first)?;
+        let loaded = self.load(first)?;
+        let (file, recording) = &*loaded;
         let is_first = self.seen.insert(file.path.clone());
-        let figure = figure::Figure::new(&file, &recording, &self.up, is_first);
+        let figure = figure::Figure::new(file, recording, &self.up, is_first);
         let html = match name {
             "ladder" => ladder::html(&figure, caption),
             "calls" => calls::html(&figure, caption),
             "flight" => flight::html(&figure, words[0], caption),
+            "boundaries" => boundaries::html(&figure, words[0], caption),
             "console" => console::html(&figure, words[0], caption),
             _ => dissection::html(&figure, words[0], words[1], caption),
         }?;
-        Ok((html, captures::of(&file, &recording)))
+        Ok((html, captures::of(file, recording)))
     }
 
-    fn load(&self, target: &str) -> Result<(SceneFile, Recording)> {
+    fn load(&mut self, target: &str) -> Result<Rc<(SceneFile, Recording)>> {
         let path = [self.root, self.folder, Path::new(target)]
             .iter()
             .collect::<PathBuf>();
+        if let Some(loaded) = self.loaded.get(&path) {
+            return Ok(Rc::clone(loaded));
+        }
         if !path.is_file() {
             bail!("there is no scene {target}");
         }
         let file = SceneFile::at(&path);
         let recording = wire::load(&file)?;
-        Ok((file, recording))
+        let loaded = Rc::new((file, recording));
+        self.loaded.insert(path, Rc::clone(&loaded));
+        Ok(loaded)
     }
 }
 
@@ -176,7 +191,7 @@ fn targets(rest: &str) -> (Vec<&str>, &str) {
 fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
     let wanted: &[&str] = match name {
         "console" => &["the name of a program"],
-        "flight" => &["a host"],
+        "flight" | "boundaries" => &["a host"],
         "dissection" => &["a host", "the number of a packet in its capture"],
         _ => &[],
     };
@@ -197,8 +212,24 @@ fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
 }
 
 /// The preprocessor.
-#[derive(Debug, Clone, Copy)]
-pub struct Figures;
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Pages that were drawn before, with the text that they were drawn from.
+    drawn: HashMap<PathBuf, (String, Expanded)>,
+}
+
+impl Figures {
+    /// Draws a page now, and says what is wrong with it; [`Figures::run`] then has it ready.
+    pub fn draw(&mut self, root: &Path, page: &Path, text: &str) -> &[Mistake] {
+        let expanded = expand(root, page, text);
+        let (_, expanded) = self
+            .drawn
+            .entry(page.to_path_buf())
+            .insert_entry((text.to_string(), expanded))
+            .into_mut();
+        &expanded.mistakes
+    }
+}
 
 impl Preprocessor for Figures {
     fn name(&self) -> &str {
@@ -218,10 +249,13 @@ impl Preprocessor for Figures {
                 && let Some(path) = &chapter.source_path
             {
                 let page = source.join(path);
-                let expanded = expand(&context.root, &page, &chapter.content);
-                chapter.content = expanded.text;
-                captures.extend(expanded.captures);
-                for mistake in expanded.mistakes {
+                let expanded = match self.drawn.get(&page) {
+                    Some((text, drawn)) if *text == chapter.content => Cow::Borrowed(drawn),
+                    _ => Cow::Owned(expand(&context.root, &page, &chapter.content)),
+                };
+                chapter.content.clone_from(&expanded.text);
+                captures.extend(expanded.captures.clone());
+                for mistake in &expanded.mistakes {
                     mistakes.push(format!(
                         "{}:{}: {}",
                         page.display(),

@@ -11,13 +11,13 @@ fn main() -> ExitCode {
     if let [question, renderer] = &arguments[..]
         && question == "supports"
     {
-        return match Figures.supports_renderer(renderer) {
+        return match Figures::default().supports_renderer(renderer) {
             Ok(true) => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
         };
     }
     let done = parse_input(io::stdin())
-        .and_then(|(context, book)| Figures.run(&context, book))
+        .and_then(|(context, book)| Figures::default().run(&context, book))
         .and_then(|book| Ok(serde_json::to_writer(io::stdout(), &book)?));
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -181,6 +181,22 @@ fn recordings_stand_beside_each_other_with_what_they_add_up_to() {
 }
 
 #[test]
+fn boundaries_are_those_of_calls_and_of_segments() {
+    let page = on_a_page(&format!("{{{{#boundaries {SCENE} client The bytes.}}}}")).text;
+    let words = page.split("</summary>").nth(1).unwrap();
+    assert_eq!(
+        words
+            .matches("<li>12 bytes: <code>&quot;Hello, world&quot;</code></li>")
+            .count(),
+        3,
+        "{words}"
+    );
+    let wide = page.split("</svg>").next().unwrap();
+    assert_eq!(wide.matches("class=\"piece\"").count(), 3);
+    assert_eq!(wide.matches("class=\"byte\"").count(), 36);
+}
+
+#[test]
 fn what_can_t_be_drawn_is_named_with_its_line() {
     for (directive, said) in [
         (
@@ -202,6 +218,13 @@ fn what_can_t_be_drawn_is_named_with_its_line() {
         (
             format!("{{{{#console {SCENE} ehco-server A log.}}}}"),
             "the scene has no program ehco-server, only echo-server, echo-client",
+        ),
+        (
+            format!(
+                "{{{{#boundaries {} client Bytes.}}}}",
+                SCENE.replace("hello", "ipv6-first")
+            ),
+            "the scene does not trace both programs",
         ),
         (
             format!("{{{{#states {SCENE} The states.}}}}"),

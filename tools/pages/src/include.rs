@@ -29,7 +29,7 @@ pub enum IncludeKind {
 }
 
 /// The directives that stand for a figure.
-pub const FIGURES: [&str; 7] = [
+pub const FIGURES: [&str; 8] = [
     "ladder",
     "calls",
     "console",
@@ -37,6 +37,7 @@ pub const FIGURES: [&str; 7] = [
     "flight",
     "states",
     "totals",
+    "boundaries",
 ];
 
 /// Which part of the file is meant.

@@ -39,6 +39,8 @@ pub async fn take(page: &mut Page, site: &Site, chapters: &[String]) -> Result<V
     note("the next chapter", taken, page);
     let taken = copy(page, chapters).await;
     note("the copy button", taken, page);
+    let taken = packets(page, site, chapters).await;
+    note("the packets of a figure", taken, page);
     let taken = refused(page).await;
     note("the policy", taken, page);
     Ok(problems)
@@ -180,6 +182,76 @@ async fn copy(page: &mut Page, chapters: &[String]) -> Result<Vec<String>> {
         }
     }
     bail!("no chapter has code")
+}
+
+/// Every packet of a figure is shown, byte by byte as its capture has it, with the mouse and with the keyboard.
+async fn packets(page: &mut Page, site: &Site, chapters: &[String]) -> Result<Vec<String>> {
+    for chapter in chapters {
+        page.open(&format!("/{chapter}?packets")).await?;
+        let figure = "figure.wire:has(.inspect)";
+        let has_figure = format!("document.querySelector({figure:?}) !== null");
+        if page.evaluate(&has_figure).await? != true {
+            continue;
+        }
+        let names = format!(
+            "[...document.querySelector({figure:?}).querySelectorAll('a[download]')]
+                .map(link => new URL(link.href).pathname.slice(1))"
+        );
+        let names = page.evaluate(&names).await?;
+        let mut captures = Vec::new();
+        for name in names.as_array().context("a list of captures")? {
+            let name = name.as_str().context("a path")?;
+            let bytes = std::fs::read(site.path().join(name)).context(name.to_owned())?;
+            captures.extend(bytes);
+        }
+        page.click(&format!("{figure} .inspect")).await?;
+        page.evaluate("appears('.inspector .title')").await?;
+        let title = "document.querySelector('.inspector .title').textContent";
+        let first = page.evaluate(title).await?;
+        let count = first.as_str().and_then(|first| {
+            let (_, rest) = first.strip_prefix("Packet 1 of ")?.split_once(',')?;
+            let count = first["Packet 1 of ".len()..].split(',').next()?;
+            rest.starts_with(" sent by ")
+                .then(|| count.parse::<usize>().ok())?
+        });
+        let count = count.with_context(|| format!("the first packet is called {first}"))?;
+        for number in 1..=count {
+            let hex = page
+                .evaluate(
+                    "[...document.querySelectorAll('.inspector td code')]
+                        .map(cell => cell.textContent).join(' ')",
+                )
+                .await?;
+            let bytes: Option<Vec<u8>> = hex
+                .as_str()
+                .unwrap_or_default()
+                .split(' ')
+                .map(|byte| u8::from_str_radix(byte, 16).ok())
+                .collect();
+            let bytes = bytes.with_context(|| format!("packet {number} has the bytes {hex}"))?;
+            ensure!(
+                bytes.len() >= 28 && captures.windows(bytes.len()).any(|found| found == bytes),
+                "no capture has the bytes of packet {number}: {hex}"
+            );
+            page.press("ArrowRight").await?;
+        }
+        let last = page.evaluate(title).await?;
+        let begin = format!("Packet {count} of {count},");
+        ensure!(
+            count > 3 && last.as_str().is_some_and(|last| last.starts_with(&begin)),
+            "after {count} packets it shows {last}"
+        );
+        page.press("Home").await?;
+        ensure!(
+            page.evaluate(title).await? == first,
+            "Home does not lead back"
+        );
+        let path = page.evaluate("location.pathname").await?;
+        ensure!(path == format!("/{chapter}"), "the arrows turned the page");
+        page.evaluate("thin()").await?;
+        return barriers(page).await;
+    }
+    bail!("no chapter has a figure with packets")
 }
 
 /// The title of a chapter, typed on the front page, leads to the chapter.
