@@ -150,6 +150,7 @@ fn ipv6<'a>(packet: &'a [u8], parts: &mut Vec<Part>) -> Rest<'a> {
 fn protocol(number: u64) -> &'static str {
     match number {
         1 => "ICMP",
+        2 => "IGMP",
         6 => "TCP",
         17 => "UDP",
         58 => "ICMPv6",

@@ -188,6 +188,7 @@ fn label(acknowledgment: Option<u32>, packet: &Packet) -> String {
         Body::Udp(udp) => bytes(&udp.payload),
         Body::Icmp(icmp) => format!("ICMP {icmp}"),
         Body::Fragment { offset, length, .. } => format!("fragment: {length} bytes from {offset}"),
+        Body::Other(2) => "IGMP".to_string(),
         Body::Other(protocol) => format!("protocol {protocol}"),
     }
 }

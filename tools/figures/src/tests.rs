@@ -57,6 +57,20 @@ fn a_lost_packet_ends_in_a_cross() {
 }
 
 #[test]
+fn what_the_kernel_says_of_groups_has_its_name() {
+    let scene = SCENE.replace(
+        "tcp/echo/echo/scenes/hello",
+        "udp/loss-and-order/group/scenes/members",
+    );
+    let page = on_a_page(&format!(
+        "{{{{#ladder {scene} Two of three have joined.}}}}"
+    ))
+    .text;
+    let wide = page.split("</svg>").next().unwrap();
+    assert_eq!(wide.matches(">IGMP</text>").count(), 2);
+}
+
+#[test]
 fn calls_stand_where_the_program_made_them() {
     let page = on_a_page(&format!("{{{{#calls {SCENE} The calls.}}}}")).text;
     let wide = page.split("</svg>").next().unwrap();

@@ -1,4 +1,4 @@
-//! Carries a file over UDP: one block, one acknowledgement, the next block.
+//! Carries a file over UDP: one block, one acknowledgment, the next block.
 //!
 //! [`Sender`] and [`Receiver`] hold the protocol. They own no socket and read
 //! no clock: datagrams and times go in, datagrams and deadlines come out.

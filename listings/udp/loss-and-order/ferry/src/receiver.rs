@@ -45,6 +45,8 @@ struct Finished {
     until: Instant,
 }
 
+// ANCHOR_END: receiver
+
 /// What the program has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -54,7 +56,6 @@ pub enum Step {
     Store(Vec<u8>),
     Ignore,
 }
-// ANCHOR_END: receiver
 
 // ANCHOR: events
 impl Receiver {
@@ -70,7 +71,7 @@ impl Receiver {
             return Step::Ignore;
         };
         let ours = |id, of| (id, of) == (transfer, peer);
-        // Our last acknowledgement may have been lost: say it again.
+        // Our last acknowledgment may have been lost: say it again.
         if let Some(done) =
             self.finished.iter().find(|done| ours(done.id, done.peer))
         {
@@ -157,7 +158,7 @@ impl Receiver {
     // ANCHOR_END: acknowledge
 
     // ANCHOR: end
-    /// The file is stored: the last acknowledgement.
+    /// The file is stored: the last acknowledgment.
     pub fn stored(&mut self, now: Instant) -> Option<Vec<u8>> {
         let done = self.current.take()?;
         if self.finished.len() >= MAX_FINISHED {
@@ -172,13 +173,13 @@ impl Receiver {
         });
         Some(answer(done.id, Message::Ack { number: last }))
     }
+    // ANCHOR_END: end
 
     /// The file could not be stored.
     pub fn not_stored(&mut self) -> Option<Vec<u8>> {
         let done = self.current.take()?;
         Some(answer(done.id, Message::Refuse(Reason::NotStored)))
     }
-    // ANCHOR_END: end
 
     /// When `on_deadline` has to be called, if nothing arrives before.
     pub fn deadline(&self) -> Option<Instant> {
@@ -214,12 +215,14 @@ impl Transfer {
         self.number = number;
         true
     }
+}
+// ANCHOR_END: take
 
+impl Transfer {
     fn deadline(&self) -> Instant {
         (self.heard + PATIENCE).min(self.started + MAX_TIME)
     }
 }
-// ANCHOR_END: take
 
 fn acknowledge(id: u64, number: u32) -> Step {
     Step::Reply(answer(id, Message::Ack { number }))

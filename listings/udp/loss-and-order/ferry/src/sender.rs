@@ -37,7 +37,9 @@ pub struct Sender {
     timeout: Timeout,
     repeated: u64,
 }
+// ANCHOR_END: sender
 
+// ANCHOR: step
 /// What the program has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -49,7 +51,7 @@ pub enum Step {
     Delivered,
     Failed(Failure),
 }
-// ANCHOR_END: sender
+// ANCHOR_END: step
 
 impl Sender {
     /// `transfer` must be new, and hard to guess.
@@ -85,33 +87,32 @@ impl Sender {
         })
     }
 
-    // ANCHOR: events
     /// The offer, which is the first datagram.
     pub fn start(&mut self, now: Instant) -> Step {
         self.send(now)
     }
 
+    // ANCHOR: deadline
     /// When `on_deadline` has to be called, if nothing arrives before.
     pub fn deadline(&self) -> Instant {
         (self.sent_at + self.timeout.current).min(self.gives_up_at)
     }
 
-    /// No acknowledgement came in time.
+    /// No acknowledgment came in time.
     pub fn on_deadline(&mut self, now: Instant) -> Step {
         if now < self.deadline() {
             return Step::Wait;
         }
         if self.tries >= self.max_tries || now >= self.gives_up_at {
-            return Step::Failed(Failure::NoAnswer {
-                number: self.number,
-                last: self.last,
-            });
+            return self.failed();
         }
         self.timeout.back_off();
         self.repeated += 1;
         self.send(now)
     }
+    // ANCHOR_END: deadline
 
+    // ANCHOR: datagram
     /// A datagram came, perhaps from the receiver.
     pub fn on_datagram(&mut self, bytes: &[u8], now: Instant) -> Step {
         match Datagram::decode(bytes) {
@@ -120,10 +121,12 @@ impl Sender {
                     Message::Ack { number } if number == self.number => {
                         self.acknowledged(now)
                     }
+                    // A receiver that was started again knows nothing.
+                    Message::Refuse(Reason::Unknown) => self.failed(),
                     Message::Refuse(reason) => {
                         Step::Failed(Failure::Refused(reason))
                     }
-                    // An acknowledgement again: it was doubled, or answers
+                    // An acknowledgment again: it was doubled, or answers
                     // what we have sent twice. It must not make us send.
                     _ => Step::Wait,
                 }
@@ -131,7 +134,9 @@ impl Sender {
             _ => Step::Wait, // a stranger, or an earlier transfer
         }
     }
+    // ANCHOR_END: datagram
 
+    // ANCHOR: acknowledged
     fn acknowledged(&mut self, now: Instant) -> Step {
         // After a repetition, nobody knows which of the two it answers.
         if self.tries == 1 {
@@ -144,7 +149,16 @@ impl Sender {
         self.tries = 0;
         self.send(now)
     }
+    // ANCHOR_END: acknowledged
 
+    fn failed(&self) -> Step {
+        Step::Failed(Failure::NotAcknowledged {
+            number: self.number,
+            last: self.last,
+        })
+    }
+
+    // ANCHOR: send
     fn send(&mut self, now: Instant) -> Step {
         self.tries += 1;
         self.sent_at = now;
@@ -165,14 +179,14 @@ impl Sender {
         let transfer = self.transfer;
         Step::Send(Datagram { transfer, message }.encode())
     }
-    // ANCHOR_END: events
+    // ANCHOR_END: send
 
     /// How many datagrams were sent again.
     pub fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    /// The number that waits for its acknowledgement, and how often it was sent.
+    /// The number that waits for its acknowledgment, and how often it was sent.
     pub fn outstanding(&self) -> (u32, u32) {
         (self.number, self.tries)
     }
@@ -221,9 +235,9 @@ impl Timeout {
 /// Why a transfer has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// No acknowledgement of this number. If it is the last one, the file may
+    /// This number was not acknowledged. If it is the last one, the file may
     /// be there all the same.
-    NoAnswer {
+    NotAcknowledged {
         number: u32,
         last: u32,
     },
@@ -233,14 +247,15 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::NoAnswer { number, last } if number == last => {
-                write!(f, "no answer to the last block; the file may be there")
+            Failure::NotAcknowledged { number, last } if number == last => {
+                let block = "the last block was not acknowledged";
+                write!(f, "{block}; the file may be there")
             }
-            Failure::NoAnswer { number: 0, .. } => {
-                write!(f, "no answer to the offer")
+            Failure::NotAcknowledged { number: 0, .. } => {
+                write!(f, "the offer was not acknowledged")
             }
-            Failure::NoAnswer { number, last } => {
-                write!(f, "no answer to block {number} of {last}")
+            Failure::NotAcknowledged { number, last } => {
+                write!(f, "block {number} of {last} was not acknowledged")
             }
             Failure::Refused(reason) => write!(f, "refused: {reason}"),
         }

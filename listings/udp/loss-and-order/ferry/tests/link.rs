@@ -31,7 +31,10 @@ impl Random {
 
     fn file(&mut self, most: usize) -> Vec<u8> {
         let length = self.below(most as u64 + 1) as usize;
-        (0..length).map(|_| self.below(256) as u8).collect()
+        let words = (0..length.div_ceil(8)).map(|_| self.below(u64::MAX));
+        let mut file: Vec<u8> = words.flat_map(u64::to_be_bytes).collect();
+        file.truncate(length);
+        file
     }
 }
 
@@ -165,7 +168,7 @@ fn a_file_arrives_whole_whatever_the_link_does() {
         let mut receiver = Receiver::default();
         let crossing = cross(sender.unwrap(), &mut receiver, &mut link, start);
         assert_eq!(crossing.end, sender::Step::Delivered, "seed {seed}");
-        assert_eq!(crossing.stored, [file], "seed {seed}");
+        assert!(crossing.stored == [file], "seed {seed}");
         repeated += crossing.repeated;
     }
     assert!(
@@ -186,19 +189,19 @@ fn who_gives_up_early_never_claims_too_much() {
         let crossing = cross(sender.unwrap(), &mut receiver, &mut link, start);
         match crossing.end {
             sender::Step::Delivered => {
-                assert_eq!(crossing.stored, [file], "seed {seed}");
+                assert!(crossing.stored == [file], "seed {seed}");
                 delivered += 1;
             }
-            sender::Step::Failed(Failure::NoAnswer { number, last })
+            sender::Step::Failed(Failure::NotAcknowledged { number, last })
                 if number < last =>
             {
                 assert!(crossing.stored.is_empty(), "seed {seed}");
                 half_way += 1;
             }
             // The sender can't know. What is stored is whole all the same.
-            sender::Step::Failed(Failure::NoAnswer { .. }) => {
+            sender::Step::Failed(Failure::NotAcknowledged { .. }) => {
                 if !crossing.stored.is_empty() {
-                    assert_eq!(crossing.stored, [file], "seed {seed}");
+                    assert!(crossing.stored == [file], "seed {seed}");
                     unknown += 1;
                 }
             }
@@ -206,7 +209,7 @@ fn who_gives_up_early_never_claims_too_much() {
         }
     }
     // The chapter names the last of these.
-    assert_eq!((delivered, half_way, unknown), (963, 868, 175));
+    assert_eq!((delivered, half_way, unknown), (979, 864, 147));
 }
 
 #[test]
@@ -242,7 +245,7 @@ fn datagrams_of_an_earlier_transfer_change_nothing() {
         copies.loss = 20;
         let crossing = cross(second, &mut receiver, &mut copies, later);
         assert_eq!(crossing.end, sender::Step::Delivered, "seed {seed}");
-        assert_eq!(crossing.stored, [file], "seed {seed}");
+        assert!(crossing.stored == [file], "seed {seed}");
     }
 }
 
@@ -431,7 +434,7 @@ fn the_sender_waits_longer_each_time_and_then_gives_up() {
         step = sender.on_deadline(now);
     }
     assert_eq!(waits, [1, 2, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]);
-    let failure = Failure::NoAnswer { number: 0, last: 1 };
+    let failure = Failure::NotAcknowledged { number: 0, last: 1 };
     assert_eq!(step, sender::Step::Failed(failure));
 }
 
@@ -452,7 +455,7 @@ fn the_timeout_follows_the_round_trip() {
 }
 
 #[test]
-fn an_acknowledgement_that_comes_twice_sends_nothing_twice() {
+fn an_acknowledgment_that_comes_twice_sends_nothing_twice() {
     let now = Instant::now();
     let mut sender = Sender::new(1, vec![0; 2 * BLOCK], now).unwrap();
     sender.start(now);

@@ -98,7 +98,11 @@ impl Count {
             }
         }
     }
+}
+// ANCHOR_END: count
 
+// ANCHOR: report
+impl Count {
     fn report(&self) -> String {
         let numbers = |wanted: fn(u32) -> bool| -> Vec<usize> {
             (1..)
@@ -112,7 +116,7 @@ impl Count {
         format!("lost {lost:?}, doubled {doubled:?}, late {:?}", self.late)
     }
 }
-// ANCHOR_END: count
+// ANCHOR_END: report
 
 impl Count {
     fn new(peer: SocketAddr, total: usize) -> Count {

@@ -62,7 +62,7 @@ fn send(addr: &str, sender: &mut Sender, verbose: bool) -> Result<()> {
             Step::Send(datagram) => {
                 let (number, tries) = sender.outstanding();
                 if verbose || tries > 1 {
-                    log(format_args!("number {number}, try {tries}"));
+                    log_step(number, tries);
                 }
                 // One that can't be sent is lost, and lost ones come again.
                 let _ = socket.send(&datagram);
@@ -118,6 +118,14 @@ fn time_left(deadline: Instant) -> Duration {
     deadline
         .saturating_duration_since(Instant::now())
         .max(Duration::from_millis(1))
+}
+
+fn log_step(number: u32, tries: u32) {
+    let again = if tries > 1 { ", again" } else { "" };
+    match number {
+        0 => log(format_args!("offer{again}")),
+        _ => log(format_args!("block {number}{again}")),
+    }
 }
 
 /// Writes a line to the log, if it can be written.

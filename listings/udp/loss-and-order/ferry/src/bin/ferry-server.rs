@@ -84,7 +84,13 @@ fn store(folder: &Path, file: &[u8]) -> Result<()> {
     write().with_context(|| format!("write {}", part.display()))?;
     // Readers find the old file or the new one, never a part of one.
     fs::rename(&part, &whole)
-        .with_context(|| format!("rename to {}", whole.display()))
+        .with_context(|| format!("rename to {}", whole.display()))?;
+    // A name is a part of its folder, and has to reach the disk too.
+    if cfg!(unix) {
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.with_context(|| format!("sync {}", folder.display()))?;
+    }
+    Ok(())
 }
 // ANCHOR_END: store
 

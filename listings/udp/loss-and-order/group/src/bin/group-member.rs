@@ -38,7 +38,7 @@ fn run(addr: &str, group: Option<&str>, interface: &str) -> Result<()> {
             // Anybody may send: nothing but plain letters is printed.
             Ok((n, peer)) => {
                 let text = buffer[..n].escape_ascii();
-                writeln!(io::stdout(), "{text} (from {peer})")?;
+                writeln!(io::stdout(), "{text} from {}", peer.ip())?;
             }
             Err(error) => {
                 log(format_args!("receive: {error}"));

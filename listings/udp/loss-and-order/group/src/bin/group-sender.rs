@@ -34,7 +34,7 @@ fn run(addr: &str, interface: &str) -> Result<()> {
         .set_multicast_if_v4(&interface)
         .with_context(|| format!("use the interface of {interface}"))?;
     socket
-        .send_to(b"hello, members", &addr.into())
+        .send_to(b"hello", &addr.into())
         .with_context(|| format!("send to {addr}"))?;
     println!("sent");
     Ok(())
