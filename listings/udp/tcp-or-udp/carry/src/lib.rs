@@ -38,6 +38,7 @@ pub fn parse(message: &[u8]) -> Option<(u32, u32)> {
 }
 // ANCHOR_END: message
 
+// ANCHOR: tally
 /// Which messages have arrived, and how long that took.
 pub struct Tally {
     has: Vec<bool>,
@@ -64,6 +65,7 @@ impl Tally {
             *has = true;
         }
     }
+    // ANCHOR_END: tally
 
     pub fn total(&self) -> u32 {
         self.has.len() as u32

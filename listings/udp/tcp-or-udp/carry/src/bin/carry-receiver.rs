@@ -178,12 +178,14 @@ fn over_udp(addr: &str) -> Result<()> {
         }
     }
 }
+// ANCHOR_END: udp
 
+// ANCHOR: deadline
 /// Over UDP nobody says that no more will come.
 fn deadline(tally: &Tally) -> Instant {
     (tally.heard() + QUIET).min(tally.started() + MAX_TIME)
 }
-// ANCHOR_END: udp
+// ANCHOR_END: deadline
 
 fn take(tally: &mut Tally, number: u32, now: Instant) {
     tally.take(number, now);
