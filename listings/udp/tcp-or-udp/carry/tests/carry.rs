@@ -7,6 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 
 use carry::{MAX_SIZE, MAX_TOTAL, message};
+use socket2::{Domain, Socket, Type};
 use support::{DEADLINE, Program, again};
 
 fn receiver(addr: &str, protocol: &str) -> Program {
@@ -174,18 +175,33 @@ fn over_udp_strangers_change_nothing() {
     assert_eq!(udp_report(&socket), 1);
 }
 
-#[test]
-fn without_a_receiver_the_sender_names_the_address_and_the_cause() {
-    // Bound but not listening: nobody else can take the port.
-    let bound = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = bound.local_addr().unwrap();
-    drop(bound);
-    let (status, stdout, stderr) = sender(addr, &["tcp", "1", "100"]).finish();
+fn no_receiver(addr: SocketAddr, protocol: &str) {
+    let args = [protocol, "3", "100", "1000"];
+    let (status, stdout, stderr) = sender(addr, &args).finish();
     assert!(!status.success());
     assert_eq!(stdout, [] as [&str; 0]);
     assert_eq!(stderr.len(), 1, "{stderr:?}");
     let wanted = format!("carry-sender: carry to {addr}: ");
     assert!(stderr[0].starts_with(&wanted), "{stderr:?}");
+}
+
+#[test]
+fn without_a_receiver_the_sender_names_the_address_and_the_cause() {
+    // Bound but not listening: nobody else can take the port.
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    bound.bind(&any.into()).unwrap();
+    no_receiver(bound.local_addr().unwrap().as_socket().unwrap(), "tcp");
+}
+
+/// A socket that is connected elsewhere holds the port. On Linux strangers are
+/// then told that nobody is there.
+#[cfg(target_os = "linux")]
+#[test]
+fn over_udp_too_the_sender_learns_that_nobody_has_the_port() {
+    let (holder, elsewhere) = (udp(), udp());
+    holder.connect(elsewhere.local_addr().unwrap()).unwrap();
+    no_receiver(holder.local_addr().unwrap(), "udp");
 }
 
 #[test]
