@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use wire::{Body, Flags, Ladder, Missing, Packet, Recording, Step, What};
 
 /// What `tshark` is asked for.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 18] = [
     "ip.src",
     "ip.dst",
     "ipv6.src",
@@ -18,6 +18,10 @@ const FIELDS: [&str; 14] = [
     "tcp.len",
     "tcp.window_size_value",
     "udp.length",
+    "ip.frag_offset",
+    "ip.flags.mf",
+    "ip.len",
+    "ip.hdr_len",
     "ip.checksum.status",
     "tcp.checksum.status",
     "udp.checksum.status",
@@ -150,6 +154,27 @@ fn compare(row: &[&str], step: &Step) -> Result<()> {
                 "tshark has not checked the checksum"
             );
         }
+        Body::Fragment {
+            offset,
+            length,
+            more,
+        } => {
+            // Releases of tshark differ: in bytes or in units of 8, and 1 or True.
+            let units = [offset.to_string(), (offset / 8).to_string()];
+            ensure!(
+                units.iter().any(|units| units == field("ip.frag_offset")),
+                "tshark says ip.frag_offset is {:?}, the ladder says {offset}",
+                field("ip.frag_offset")
+            );
+            let follows = matches!(field("ip.flags.mf"), "1" | "True");
+            ensure!(
+                follows == *more,
+                "tshark says ip.flags.mf is {:?}, the ladder {more}",
+                field("ip.flags.mf")
+            );
+            let header: usize = field("ip.hdr_len").parse().context("ip.hdr_len")?;
+            same("ip.len", (header + length).to_string())?;
+        }
         _ => {}
     }
     Ok(())
@@ -216,6 +241,37 @@ mod tests {
             format!("{said:#}") == "packet 1: tshark's flags are 0x2, the ladder's SYN ACK",
             "{said:#}"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_fragment_at_another_offset_is_found_out() -> Result<()> {
+        let scene = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../listings/udp/datagrams/datagrams/scenes/fragments.toml"
+        );
+        let scene = SceneFile::at(Path::new(scene));
+        let mut recording = wire::load(&scene)?;
+        let packets = recording.events.iter_mut();
+        let mut packets = packets.filter_map(|event| match &mut event.what {
+            What::Packet { bytes, .. } => Some(bytes),
+            _ => None,
+        });
+        packets.nth(1).context("the second packet")?[7] += 1; // 8 bytes further
+        match compare_with_tshark(&scene.capture_file("sender"), &recording, 0) {
+            Ok(()) => bail!("nothing was found"),
+            Err(error) if error.is::<Missing>() && std::env::var_os("CI").is_none() => {
+                eprintln!("skipped: {error}");
+            }
+            Err(error) => {
+                let said = format!("{error:#}");
+                ensure!(
+                    said.starts_with("packet 2: tshark says ip.frag_offset is")
+                        && said.ends_with("the ladder says 1488"),
+                    "{said}"
+                );
+            }
+        }
         Ok(())
     }
 }

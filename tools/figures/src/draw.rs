@@ -302,6 +302,12 @@ fn draw_arrow(
         (true, _) => (0.27, whole * 0.5 - 8.0),
         (false, _) => (0.5, whole - 16.0),
     };
+    // A copy leaves where the first one does, so its label stands behind the other.
+    let place = match arrow.label.as_str() {
+        "copy" if arrow.crossed => 0.6,
+        "copy" => 0.85,
+        _ => place,
+    };
     let angle = (tip_y - f64::from(y1))
         .atan2(tip_x - f64::from(x1))
         .to_degrees();

@@ -282,7 +282,9 @@ fn svg(figure: &Figure, page: &Page, host: usize, flight: &Flight) -> String {
 fn steps(points: impl Iterator<Item = (i32, i32)>) -> String {
     let mut path = String::new();
     let mut at: Option<(i32, i32)> = None;
+    let mut end = None;
     for (x, y) in points {
+        end = Some(x);
         match at {
             None => path += &format!("M{x} {y}"),
             Some((last_x, last_y)) => {
@@ -299,7 +301,11 @@ fn steps(points: impl Iterator<Item = (i32, i32)>) -> String {
         }
         at = Some((x, y));
     }
-    path
+    // What stays as it is to the end is drawn to the end.
+    match (at, end) {
+        (Some((x, _)), Some(end)) if end != x => path + &format!("H{end}"),
+        _ => path,
+    }
 }
 
 /// 1, 2 or 5, with zeros behind or before: the next one that is not less.
@@ -375,8 +381,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_goes_along_and_then_up() {
+    fn a_line_goes_along_and_then_up_and_to_the_end() {
         let points = [(0, 9), (0, 5), (4, 5), (6, 2), (6, 2), (9, 2)];
-        assert_eq!(steps(points.into_iter()), "M0 9V5H6V2");
+        assert_eq!(steps(points.into_iter()), "M0 9V5H6V2H9");
     }
 }

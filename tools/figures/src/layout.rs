@@ -91,6 +91,21 @@ pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
         {
             label += &format!(" to {}", step.packet.destination);
         }
+        if let Body::Udp(_) = &step.packet.body {
+            let v4 = step.packet.source.is_ipv4();
+            let one_of_many = |address| {
+                let mut hosts = hosts.iter();
+                hosts.any(|host| {
+                    let same = host.addresses.iter().filter(|other| other.is_ipv4() == v4);
+                    host.addresses.contains(address) && same.count() > 1
+                })
+            };
+            if one_of_many(&step.packet.destination) {
+                label = format!("to {}: {label}", step.packet.destination);
+            } else if one_of_many(&step.packet.source) {
+                label = format!("from {}: {label}", step.packet.source);
+            }
+        }
         if let Body::Tcp(tcp) = &step.packet.body
             && (!tcp.payload.is_empty() || tcp.flags.has(Flags(Flags::SYN.0 | Flags::FIN.0)))
         {
@@ -116,7 +131,8 @@ pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
                 lost_us: event.at_us + (recording.head.link.delay_us as f64 * LOST_AT) as i64,
                 label,
                 lost,
-                payload: !step.packet.payload().is_empty(),
+                payload: !step.packet.payload().is_empty()
+                    || matches!(step.packet.body, Body::Fragment { .. }),
                 reset: matches!(&step.packet.body, Body::Tcp(tcp) if tcp.flags.has(Flags::RST)),
                 crossed: false,
             };

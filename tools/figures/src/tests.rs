@@ -71,6 +71,23 @@ fn what_the_kernel_says_of_groups_has_its_name() {
 }
 
 #[test]
+fn fragments_are_thick_and_datagrams_name_one_of_many_addresses() {
+    let scenes = "../../listings/udp/datagrams";
+    let page = on_a_page(&format!(
+        "{{{{#ladder {scenes}/datagrams/scenes/fragments.toml Six fragments.}}}}"
+    ))
+    .text;
+    let wide = page.split("</svg>").next().unwrap();
+    assert_eq!(wide.matches("class=\"arrow c0 full\"").count(), 5);
+    let page = on_a_page(&format!(
+        "{{{{#ladder {scenes}/udp-echo/scenes/other-address.toml Another address.}}}}"
+    ))
+    .text;
+    assert!(page.contains(">to 10.0.0.3: 5 bytes &quot;hello&quot;</text>"));
+    assert!(page.contains(">from 10.0.0.2: 5 bytes &quot;hello&quot;</text>"));
+}
+
+#[test]
 fn calls_stand_where_the_program_made_them() {
     let page = on_a_page(&format!("{{{{#calls {SCENE} The calls.}}}}")).text;
     let wide = page.split("</svg>").next().unwrap();

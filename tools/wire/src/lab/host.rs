@@ -167,8 +167,8 @@ fn set_up(host: &scene::Host, mtu: u16, with_ipv6: bool) -> Result<OwnedFd> {
     up("lo", None)?;
     let device = open_device()?;
     up(DEVICE, Some(mtu))?;
-    for address in &host.addresses {
-        give(*address).with_context(|| format!("give it the address {address}"))?;
+    for (number, address) in host.addresses.iter().enumerate() {
+        give(*address, number).with_context(|| format!("give it the address {address}"))?;
     }
     for (name, value) in &host.sysctl {
         set(name, value)?;
@@ -258,16 +258,21 @@ fn up(name: &str, mtu: Option<u16>) -> Result<()> {
         .with_context(|| format!("switch {name} on"))
 }
 
-/// Gives the link's interface an address, with 255 others in reach.
-fn give(address: IpAddr) -> Result<()> {
+/// Gives the link's interface its address with that number, with 255 others in reach.
+fn give(address: IpAddr, number: usize) -> Result<()> {
     match address {
         IpAddr::V4(address) => {
             let socket = socket(libc::AF_INET)?;
+            // The same name would replace the address before.
+            let name = match number {
+                0 => DEVICE.to_string(),
+                _ => format!("{DEVICE}:{number}"),
+            };
             for (code, address) in [
                 (libc::SIOCSIFADDR, address),
                 (libc::SIOCSIFNETMASK, Ipv4Addr::new(255, 255, 255, 0)),
             ] {
-                let mut settings = request(DEVICE);
+                let mut settings = request(&name);
                 settings.ifr_ifru.ifru_addr = socket_address(address);
                 control(socket.as_raw_fd(), code as _, &mut settings)?;
             }

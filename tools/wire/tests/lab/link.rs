@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Trial> {
         trial("a_group_is_heard_by_its_members_only", group),
         trial("ipv6_crosses_the_link_and_nothing_else_does", ipv6),
         trial("nobody_answers_for_an_address_that_no_host_has", nobody),
+        trial("a_host_has_each_of_its_addresses", each_address),
     ]
 }
 
@@ -250,5 +251,27 @@ fn nobody() -> Result<()> {
             .run()?;
     let fates: Vec<Fate> = packets(&recording).iter().map(|packet| packet.1).collect();
     ensure!(fates == [Fate::NoHost], "{fates:?}");
+    Ok(())
+}
+
+fn each_address() -> Result<()> {
+    let mut scene = TWO
+        .replace(
+            "name = \"b\"",
+            "name = \"b\"\naddresses = [\"10.0.0.2\", \"10.0.0.3\"]",
+        )
+        .replace("10.0.0.2:7000", "0.0.0.0:7000");
+    for address in ["10.0.0.2", "10.0.0.3"] {
+        scene += &format!(
+            "[[program]]\nhost = \"a\"\nrun = [PEER, \"send\", \"{address}:7000\", \"1\", \"1\"]\n"
+        );
+    }
+    let recording =
+        Stage::new(&scene.replacen("name = \"a\"", "name = \"a\"\nports = 2", 1)).run()?;
+    let printed = lines(&recording, 0);
+    ensure!(
+        printed == ["1 from 10.0.0.1", "1 from 10.0.0.1"],
+        "{printed:?}"
+    );
     Ok(())
 }
