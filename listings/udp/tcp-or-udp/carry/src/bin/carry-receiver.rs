@@ -224,7 +224,7 @@ fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Writes a line to the log. `eprintln!` would end the program with a panic when
+/// Writes a line to the log. `eprintln!` would end the program with a panic if
 /// the log can't be written.
 fn log(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
