@@ -1,12 +1,13 @@
 //! `cargo book record`: runs scenes and writes or checks their recordings.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use wire::{Programs, SceneFile};
+use wire::{Programs, Scene, SceneFile};
 
 /// What became of a scene.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ fn scenes(root: &Path, names: &[String]) -> Result<Vec<SceneFile>> {
     Ok(wanted)
 }
 
-/// Builds the programs of the listings that these scenes belong to.
+/// Builds the programs of the listings that these scenes belong to, and of those whose programs they name.
 pub fn programs(root: &Path, scenes: &[SceneFile]) -> Result<Programs> {
     if !root.join("Cargo.toml").is_file() {
         return Ok(Programs::default());
@@ -154,9 +155,11 @@ pub fn programs(root: &Path, scenes: &[SceneFile]) -> Result<Programs> {
     let mut build = Command::new(&cargo);
     build.args(["build", "--quiet", "--bins"]).current_dir(root);
     let mut any = false;
+    let named = named(scenes);
     for package in &metadata.packages {
         let folder = package.manifest_path.parent().unwrap_or(root);
-        if scenes.iter().any(|scene| scene.path.starts_with(folder)) {
+        let owns = scenes.iter().any(|scene| scene.path.starts_with(folder));
+        if owns || package.programs().any(|name| named.contains(name)) {
             build.args(["-p", &package.name]);
             any = true;
         }
@@ -173,6 +176,16 @@ pub fn programs(root: &Path, scenes: &[SceneFile]) -> Result<Programs> {
     })
 }
 
+/// The programs that scenes run. What is wrong with a scene is said when it is run.
+fn named(scenes: &[SceneFile]) -> BTreeSet<String> {
+    let scenes = scenes.iter();
+    let loaded = scenes.filter_map(|scene| Scene::load(&scene.path).ok());
+    let programs = loaded.flat_map(|scene| scene.program);
+    programs
+        .filter_map(|program| program.run.into_iter().next())
+        .collect()
+}
+
 #[derive(serde::Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -183,4 +196,19 @@ struct Metadata {
 struct Package {
     name: String,
     manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+impl Package {
+    fn programs(&self) -> impl Iterator<Item = &str> {
+        let programs = |target: &&Target| target.kind.iter().any(|kind| kind == "bin");
+        let targets = self.targets.iter().filter(programs);
+        targets.map(|target| target.name.as_str())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
 }

@@ -459,3 +459,37 @@ fn a_figure_that_can_t_be_drawn_stops_the_build_with_its_line() {
 fn every_figure_that_can_be_drawn_is_known_on_pages() {
     assert_eq!(pages::FIGURES, figures::DIRECTIVES);
 }
+
+#[test]
+fn a_program_of_another_package_is_built_for_the_scene_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write(
+        root,
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"listings/*\"]\n",
+    );
+    for name in ["owner", "guest", "stranger"] {
+        let manifest = format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n");
+        write(root, &format!("listings/{name}/Cargo.toml"), &manifest);
+        let program = format!("listings/{name}/src/bin/{name}-program.rs");
+        write(root, &program, "fn main() {}\n");
+    }
+    let scene = "listings/owner/scenes/one.toml";
+    write(
+        root,
+        scene,
+        "about = \"Nothing.\"\n[[host]]\nname = \"here\"\n\
+         [[program]]\nhost = \"here\"\nrun = [\"guest-program\"]\n",
+    );
+    let scene = wire::SceneFile::at(&root.join(scene));
+    let built = book::programs(root, &[scene]).unwrap().first.unwrap();
+    let is_built = |name: &str| {
+        built
+            .join(format!("{name}-program{}", std::env::consts::EXE_SUFFIX))
+            .is_file()
+    };
+    assert!(is_built("owner"));
+    assert!(is_built("guest"));
+    assert!(!is_built("stranger"));
+}

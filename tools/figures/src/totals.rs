@@ -33,30 +33,31 @@ pub fn html(scenes: &[(&SceneFile, &Recording)], caption: &str) -> Result<String
         }
     }
     let longest = rows.iter().map(|(.., totals)| totals.last_us).max();
-    let longest = longest.unwrap_or(1).max(1) as f64;
+    let longest = longest.unwrap_or(1) as f64;
+    let most = rows.iter().map(|(.., totals)| totals.payload).max();
+    let most = most.unwrap_or(1) as f64;
     let mut body = String::new();
     for (file, recording, totals) in &rows {
         let label = recording.head.label.as_deref().unwrap_or(&file.name);
-        let bar = totals.last_us as f64 / longest * 100.0;
         let _ = write!(
             body,
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}<svg class=\"bar\" viewBox=\"0 0 100 8\" \
-             preserveAspectRatio=\"none\" aria-hidden=\"true\"><path class=\"bar\" d=\"M0 0h{bar:.1}v8H0z\"/></svg></td>\
-             <td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}{}</td><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(label),
             milliseconds(totals.first_us),
             milliseconds(totals.last_us),
+            bar(totals.last_us as f64 / longest),
+            thousands(totals.payload),
+            bar(totals.payload as f64 / most),
             thousands(totals.packets),
             thousands(totals.lost),
             thousands(totals.bytes),
-            thousands(totals.payload),
         );
     }
     let drawing = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Recordings beside each other\"><table><thead><tr>\
          <td></td><th scope=\"col\">first payload sent, ms</th><th scope=\"col\">last payload there, ms</th>\
-         <th scope=\"col\">packets</th><th scope=\"col\">lost</th><th scope=\"col\">bytes sent</th>\
-         <th scope=\"col\">payload there</th></tr></thead><tbody>{body}</tbody></table></div>"
+         <th scope=\"col\">payload there</th><th scope=\"col\">packets</th><th scope=\"col\">lost</th>\
+         <th scope=\"col\">bytes sent</th></tr></thead><tbody>{body}</tbody></table></div>"
     );
     let names: Vec<String> = rows
         .iter()
@@ -141,6 +142,15 @@ fn totals(recording: &Recording) -> Option<Totals> {
         }
     }
     (totals.payload > 0).then_some(totals)
+}
+
+/// A share of the longest one of its column.
+fn bar(share: f64) -> String {
+    format!(
+        "<svg class=\"bar\" viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <path class=\"bar\" d=\"M0 0h{:.1}v8H0z\"/></svg>",
+        share * 100.0
+    )
 }
 
 fn milliseconds(us: i64) -> String {
