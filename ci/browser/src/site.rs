@@ -38,6 +38,13 @@ impl Site {
         Self::build_with(|config| config.set("output.html.live-reload-endpoint", "__livereload"))
     }
 
+    /// Builds the book as it looks without anything of `theme/`.
+    pub fn build_without_theme() -> Result<Self> {
+        let nothing = tempfile::tempdir()?;
+        let theme = nothing.path().to_string_lossy().into_owned();
+        Self::build_with(|config| config.set("output.html.theme", &theme))
+    }
+
     fn build_with(change: impl FnOnce(&mut Config) -> Result<()>) -> Result<Self> {
         let root = root();
         let directory = tempfile::Builder::new()

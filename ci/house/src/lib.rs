@@ -87,6 +87,8 @@ impl House {
     /// Every text file of the repository, relative to its root, without what is generated or fetched.
     fn text_files(&self) -> Result<Vec<PathBuf>> {
         const SKIPPED: [&str; 5] = ["target", "book", "node_modules", "__pycache__", ".git"];
+        // mdBook's own, with its own spelling.
+        const OTHERS: &str = "theme/highlight.js";
         const ENDINGS: [&str; 12] = [
             "md", "rs", "py", "toml", "txt", "css", "js", "hbs", "yml", "yaml", "json", "sh",
         ];
@@ -106,9 +108,10 @@ impl House {
                     if path == Path::new("tools/book") || !(skipped || hidden) {
                         folders.push(path);
                     }
-                } else if path
-                    .extension()
-                    .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+                } else if path != Path::new(OTHERS)
+                    && path
+                        .extension()
+                        .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
                 {
                     found.push(path);
                 }

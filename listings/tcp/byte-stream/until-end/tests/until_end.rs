@@ -53,9 +53,10 @@ fn without_shutdown_no_reply_comes_although_the_writer_was_dropped() {
         let (status, stdout, stderr) = client(addr, end).finish();
         assert!(!status.success());
         assert_eq!(stdout, [] as [&str; 0]);
-        let begin = format!("until-end-client: receive from {addr}: ");
-        assert_eq!(stderr.len(), 1, "{stderr:?}");
-        assert!(stderr[0].starts_with(&begin), "{stderr:?}");
+        assert_eq!(
+            stderr,
+            [format!("until-end-client: no answer from {addr} within 1s")]
+        );
         // The end of the client's program released the server. What becomes
         // of its reply is another matter.
         let _ = server.log();

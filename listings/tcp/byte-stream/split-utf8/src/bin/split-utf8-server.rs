@@ -60,7 +60,9 @@ fn receive(mut stream: TcpStream) -> Result<()> {
         // The mistake, and next to it the cure.
         let alone = String::from_utf8_lossy(received);
         let decoded = decoder.decode(received)?;
-        log(format_args!("{received:02x?}: {alone:?}, {decoded:?}"));
+        log(format_args!(
+            "{received:02x?} alone {alone:?}, decoded {decoded:?}"
+        ));
     }
 }
 // ANCHOR_END: receive

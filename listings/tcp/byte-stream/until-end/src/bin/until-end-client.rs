@@ -1,5 +1,5 @@
 use std::env;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -43,11 +43,21 @@ fn run(addr: &str, end: &str) -> Result<String> {
     .with_context(|| format!("send to {addr}"))?;
 
     let mut reply = String::new();
-    reader
-        .take(LIMIT)
-        .read_to_string(&mut reply)
-        .with_context(|| format!("receive from {addr}"))?;
-    Ok(reply)
+    match reader.take(LIMIT).read_to_string(&mut reply) {
+        Ok(_) => Ok(reply),
+        // The first is what Unix says, the second what Windows says.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut
+            ) =>
+        {
+            bail!("no answer from {addr} within {PATIENCE:?}")
+        }
+        Err(error) => {
+            Err(error).with_context(|| format!("receive from {addr}"))
+        }
+    }
 }
 // ANCHOR_END: run
 
