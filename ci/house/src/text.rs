@@ -15,11 +15,11 @@ use unicase::UniCase;
 use crate::House;
 
 /// Words that the dictionary takes for misspelt and that are meant.
-const MEANT: [&str; 3] = [
-    // A variable in mdBook's style sheet.
-    "existant", // The crate flate2.
-    "flate",    // The flag --inh-caps of setpriv.
-    "inh",
+const MEANT: [&str; 4] = [
+    "existant", // a variable in mdBook's style sheet
+    "flate",    // the crate flate2
+    "inh",      // the flag --inh-caps of setpriv
+    "rto",      // TCP_RTO_MIN of Linux
 ];
 
 /// Every page is a chapter of the summary. (That every chapter has a page is checked as the book is read.)

@@ -54,25 +54,6 @@ fn the_answer_comes_only_after_the_end_of_the_question() {
 }
 
 #[test]
-fn a_clone_keeps_the_connection_open_and_shutdown_ends_it() {
-    let mut server = server("0");
-    let addr = server.address().to_string();
-    let client = |how: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_half-close-clone"));
-        Program::start(command.args([addr.as_str(), how])).finish()
-    };
-    let (status, stdout, stderr) = client("drop");
-    assert!(!status.success());
-    assert_eq!(stdout, ["the writer is gone"]);
-    let said = "half-close-clone: read the answer: ";
-    assert!(stderr[0].starts_with(said), "{stderr:?}");
-
-    let (status, stdout, stderr) = client("shutdown");
-    assert!(status.success(), "{stderr:?}");
-    assert_eq!(stdout, ["the writer is gone", "\"17 bytes\\n\""]);
-}
-
-#[test]
 fn a_question_without_a_byte_is_answered() {
     let mut server = server("0");
     let stream = connect(server.address());
