@@ -367,7 +367,7 @@ fn errors_say_what_happened() {
         ),
         (
             FrameError::Truncated { bytes: 3 },
-            "the stream ended 3 bytes into a frame",
+            "the stream ended after 3 bytes of a frame",
         ),
         (
             FrameError::BadEscape { byte: b't' },
