@@ -37,11 +37,11 @@ fn frames_arrive_one_by_one() {
     command.args([&addr.to_string(), "one", "", "粘包"]);
     let (status, stdout, stderr) = Program::start(&mut command).finish();
     assert!(status.success(), "{stderr:?}");
-    assert_eq!(stdout, ["sent 3 frames"]);
+    assert_eq!(stdout, ["frames sent: 3"]);
     assert_eq!(log(&mut server), "length 3, \"one\"");
     assert_eq!(log(&mut server), "length 0, \"\"");
     assert_eq!(log(&mut server), "length 6, \"粘包\"");
-    assert_eq!(log(&mut server), "closed after 3 frames");
+    assert_eq!(log(&mut server), "closed, frames: 3");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_frame_may_be_cut_anywhere() {
         drop(stream);
         assert_eq!(log(&mut server), "length 3, \"one\"");
         assert_eq!(log(&mut server), "length 5, \"three\"");
-        assert_eq!(log(&mut server), "closed after 2 frames");
+        assert_eq!(log(&mut server), "closed, frames: 2");
     }
 }
 

@@ -12,8 +12,8 @@ use frames::Framing;
 /// How long the server may keep us waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two pieces, so that each travels in a segment of its own.
-const PAUSE: Duration = Duration::from_millis(50);
+/// After each piece, so that it travels in a segment of its own.
+const PAUSE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
     match run(&addr, &framing, &piece, &messages) {
         Ok(bytes) => {
-            println!("sent {} frames in {bytes} bytes", messages.len());
+            println!("sent {bytes} bytes, frames: {}", messages.len());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -64,13 +64,11 @@ fn run(
     stream.set_write_timeout(Some(PATIENCE))?;
     // A piece must not wait for the acknowledgement of the one before.
     stream.set_nodelay(true)?;
-    for (index, piece) in bytes.chunks(piece.get()).enumerate() {
-        if index > 0 {
-            thread::sleep(PAUSE);
-        }
+    for piece in bytes.chunks(piece.get()) {
         stream
             .write_all(piece)
             .with_context(|| format!("send to {addr}"))?;
+        thread::sleep(PAUSE);
     }
     Ok(bytes.len())
 }

@@ -57,9 +57,7 @@ fn run(addr: &str, framing: &str, patience: &str) -> Result<()> {
             }
         };
         match receive(stream, peer, framing, patience) {
-            Ok(count) => {
-                log(format_args!("{peer}: closed after {count} frames"))
-            }
+            Ok(count) => log(format_args!("{peer}: closed, frames: {count}")),
             Err(error) => log(format_args!("{peer}: {error:#}")),
         }
     }

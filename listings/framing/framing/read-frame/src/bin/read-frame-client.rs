@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     }
     match run(&addr, &messages) {
         Ok(()) => {
-            println!("sent {} frames", messages.len());
+            println!("frames sent: {}", messages.len());
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -45,9 +45,7 @@ fn run(addr: &str, patience: &str) -> Result<()> {
             }
         };
         match receive(&stream, peer, patience) {
-            Ok(count) => {
-                log(format_args!("{peer}: closed after {count} frames"))
-            }
+            Ok(count) => log(format_args!("{peer}: closed, frames: {count}")),
             Err(error) => log(format_args!("{peer}: {error}")),
         }
     }
