@@ -71,9 +71,9 @@ fn frames_arrive_whatever_the_pieces() {
                 client(addr, framing, piece, &["one", "two"]).finish();
             assert!(status.success(), "{stderr:?}");
             assert!(stdout[0].ends_with(" bytes, frames: 2"), "{stdout:?}");
-            assert_eq!(log(&mut server), "length 3, \"one\"");
-            assert_eq!(log(&mut server), "length 3, \"two\"");
-            assert_eq!(log(&mut server), "closed, frames: 2");
+            assert_eq!(log(&mut server), "frame \"one\"");
+            assert_eq!(log(&mut server), "frame \"two\"");
+            assert_eq!(log(&mut server), "closed after 2");
         }
     }
 }
@@ -84,8 +84,8 @@ fn a_payload_may_hold_the_delimiter_if_it_is_escaped() {
     let (mut server, addr) = server("escaped");
     let (status, ..) = client(addr, "escaped", "all", &[message, ""]).finish();
     assert!(status.success());
-    assert_eq!(log(&mut server), format!("length 17, {message:?}"));
-    assert_eq!(log(&mut server), "length 0, \"\"");
+    assert_eq!(log(&mut server), format!("frame {message:?}"));
+    assert_eq!(log(&mut server), "frame \"\"");
 }
 
 #[test]
@@ -99,9 +99,9 @@ fn a_payload_that_holds_the_delimiter_is_not_sent_without() {
 
     // Who writes it nevertheless has written two frames.
     connect(addr).write_all(b"a\nb\n").unwrap();
-    assert_eq!(log(&mut server), "length 1, \"a\"");
-    assert_eq!(log(&mut server), "length 1, \"b\"");
-    assert_eq!(log(&mut server), "closed, frames: 2");
+    assert_eq!(log(&mut server), "frame \"a\"");
+    assert_eq!(log(&mut server), "frame \"b\"");
+    assert_eq!(log(&mut server), "closed after 2");
 }
 
 #[test]
@@ -111,6 +111,10 @@ fn one_bad_client_does_not_end_the_server() {
         (
             &b"\xff\xff\xff\xff"[..],
             "a frame of 4294967295 bytes, and the limit is 65536",
+        ),
+        (
+            b"GET ",
+            "a frame of 1195725856 bytes, and the limit is 65536",
         ),
         (
             b"\0\x01\0\x01",
@@ -130,7 +134,7 @@ fn one_bad_client_does_not_end_the_server() {
         assert_eq!(log(&mut server), said);
     }
     connect(addr).write_all(b"\0\0\0\x05hello").unwrap();
-    assert_eq!(log(&mut server), "length 5, \"hello\"");
+    assert_eq!(log(&mut server), "frame \"hello\"");
 }
 
 #[test]
@@ -139,7 +143,7 @@ fn a_frame_as_long_as_the_limit_is_taken() {
     let mut bytes = Vec::new();
     Framing::U32.encode(&[b'x'; 65536], &mut bytes).unwrap();
     connect(addr).write_all(&bytes).unwrap();
-    assert_eq!(log(&mut server), "length 65536");
+    assert_eq!(log(&mut server), "frame of 65536 bytes");
 }
 
 #[test]
@@ -147,7 +151,7 @@ fn a_bad_escape_ends_the_connection() {
     let (mut server, addr) = server("escaped");
     let mut stream = connect(addr);
     stream.write_all(b"fine\nnot\\x fine\n").unwrap();
-    assert_eq!(log(&mut server), "length 4, \"fine\"");
+    assert_eq!(log(&mut server), "frame \"fine\"");
     assert_eq!(log(&mut server), "a backslash before the byte 0x78");
     is_closed(stream);
 }
@@ -226,10 +230,10 @@ fn a_python_client_sends_frames_to_the_rust_server() {
     client.args(["127.0.0.1", &port, "one", "", "粘包"]);
     let (status, _, stderr) = Program::start(&mut client).finish();
     assert!(status.success(), "{stderr:?}");
-    assert_eq!(log(&mut server), "length 3, \"one\"");
-    assert_eq!(log(&mut server), "length 0, \"\"");
-    assert_eq!(log(&mut server), "length 6, \"粘包\"");
-    assert_eq!(log(&mut server), "closed, frames: 3");
+    assert_eq!(log(&mut server), "frame \"one\"");
+    assert_eq!(log(&mut server), "frame \"\"");
+    assert_eq!(log(&mut server), "frame \"粘包\"");
+    assert_eq!(log(&mut server), "closed after 3");
 }
 
 #[test]

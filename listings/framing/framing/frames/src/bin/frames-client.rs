@@ -36,7 +36,6 @@ fn main() -> ExitCode {
     }
 }
 
-// ANCHOR: run
 fn run(
     addr: &str,
     framing: &str,
@@ -72,4 +71,3 @@ fn run(
     }
     Ok(bytes.len())
 }
-// ANCHOR_END: run

@@ -34,7 +34,6 @@ fn main() -> ExitCode {
     }
 }
 
-// ANCHOR: run
 fn run(addr: &str, framing: &str, patience: &str) -> Result<()> {
     let framing: Framing = framing
         .parse()
@@ -57,12 +56,11 @@ fn run(addr: &str, framing: &str, patience: &str) -> Result<()> {
             }
         };
         match receive(stream, peer, framing, patience) {
-            Ok(count) => log(format_args!("{peer}: closed, frames: {count}")),
+            Ok(count) => log(format_args!("{peer}: closed after {count}")),
             Err(error) => log(format_args!("{peer}: {error:#}")),
         }
     }
 }
-// ANCHOR_END: run
 
 // ANCHOR: receive
 /// Takes frames until the peer closes; returns how many.
@@ -110,11 +108,11 @@ fn passes(error: &io::Error) -> bool {
 fn show(peer: SocketAddr, frame: &[u8]) {
     let length = frame.len();
     if length > PRINTED {
-        return log(format_args!("{peer}: length {length}"));
+        return log(format_args!("{peer}: frame of {length} bytes"));
     }
     // Quoted, so that a peer can't send commands to our terminal.
     let text = String::from_utf8_lossy(frame);
-    log(format_args!("{peer}: length {length}, {text:?}"));
+    log(format_args!("{peer}: frame {text:?}"));
 }
 
 /// Writes a line to the log. `eprintln!` would end the server with a panic when

@@ -45,7 +45,7 @@ fn run(addr: &str, patience: &str) -> Result<()> {
             }
         };
         match receive(&stream, peer, patience) {
-            Ok(count) => log(format_args!("{peer}: closed, frames: {count}")),
+            Ok(count) => log(format_args!("{peer}: closed after {count}")),
             Err(error) => log(format_args!("{peer}: {error}")),
         }
     }
@@ -65,7 +65,7 @@ fn receive(
         };
         count += 1;
         let text = String::from_utf8_lossy(&payload);
-        log(format_args!("{peer}: length {}, {text:?}", payload.len()));
+        log(format_args!("{peer}: frame {text:?}"));
     }
 }
 

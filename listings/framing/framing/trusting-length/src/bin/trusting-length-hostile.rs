@@ -1,5 +1,5 @@
 use std::env;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,24 +26,31 @@ fn main() -> ExitCode {
     }
 }
 
-// ANCHOR: run
-/// Announces a frame of `length` bytes, or sends only the first `count` bytes
-/// of that number, and then nothing. Returns how it ended.
+/// Returns how it ended.
 fn run(addr: &str, length: &str, count: &str) -> Result<&'static str> {
-    let length: u32 = length
+    let length = length
         .parse()
         .with_context(|| format!("{length} as a length"))?;
-    let count: usize = count
+    let count = count
         .parse()
         .with_context(|| format!("{count} as a number of bytes"))?;
     ensure!(count <= 4, "a length has 4 bytes, not {count}");
     let stream = TcpStream::connect(addr);
-    let mut stream = stream.with_context(|| format!("connect to {addr}"))?;
-    stream
-        .write_all(&length.to_be_bytes()[..count])
-        .with_context(|| format!("send to {addr}"))?;
+    let stream = stream.with_context(|| format!("connect to {addr}"))?;
+    announce(stream, length, count)
+        .with_context(|| format!("announce to {addr}"))
+}
 
+// ANCHOR: announce
+/// Announces a frame of `length` bytes, or sends only the first `count`
+/// bytes of that number, and then nothing.
+fn announce(
+    mut stream: TcpStream,
+    length: u32,
+    count: usize,
+) -> io::Result<&'static str> {
     stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&length.to_be_bytes()[..count])?;
     match stream.read(&mut [0]) {
         Ok(0) => Ok("the server closed the connection"),
         Ok(_) => Ok("the server answered"),
@@ -52,8 +59,8 @@ fn run(addr: &str, length: &str, count: &str) -> Result<&'static str> {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
                 Ok("the server still waits")
             }
-            _ => Err(error).with_context(|| format!("receive from {addr}")),
+            _ => Err(error),
         },
     }
 }
-// ANCHOR_END: run
+// ANCHOR_END: announce
