@@ -172,7 +172,7 @@ fn svg(figure: &Figure, page: &Page, sender: usize, rows: &Rows) -> String {
         ),
         (
             "on the wire".to_string(),
-            calls_of(&rows.segments, "segment"),
+            format!("{} arrived", calls_of(&rows.segments, "segment")),
             &rows.segments,
         ),
         (
