@@ -20,7 +20,7 @@ fn run() -> io::Result<()> {
     let sender = UdpSocket::bind("127.0.0.1:0")?;
     sender.connect(receiver.local_addr()?)?;
 
-    // Both are there before the first is read, and the buffer has room for both.
+    // Both are there before the first is read. The buffer has room for both.
     sender.send(b"left 10")?;
     sender.send(b"right 5")?;
     let mut buffer = [0; 1024];
