@@ -120,6 +120,8 @@ struct Page {
     /// Where the bytes begin; the words stand on their left, or above them.
     left: i32,
     row: i32,
+    /// How far a box stays away from a cut.
+    gap: i32,
 }
 
 const WIDE: Page = Page {
@@ -127,17 +129,17 @@ const WIDE: Page = Page {
     width: 760,
     left: 150,
     row: 74,
+    gap: 3,
 };
 const NARROW: Page = Page {
     class: "narrow",
     width: 340,
     left: 4,
     row: 86,
+    gap: 2,
 };
 /// The height of a byte.
 const CELL: i32 = 34;
-/// How far a box stays away from a cut.
-const GAP: i32 = 3;
 /// With more messages than this, lines at their borders would hide the rest.
 const GUIDES: usize = 12;
 
@@ -217,7 +219,7 @@ fn svg(figure: &Figure, page: &Page, sender: usize, rows: &Rows) -> String {
         for (begin, end) in pieces.iter() {
             let (x1, x2) = (x(*begin), x(*end));
             // A gap on both sides of each cut, unless the pieces are too many for one.
-            let gap = ((x2 - x1) / 4).min(GAP);
+            let gap = ((x2 - x1) / 4).min(page.gap);
             let (left, right) = (x1 + gap, (x2 - gap).max(x1 + gap + 1));
             // A colour for each message, whoever cut it where.
             for (message, (first, last)) in rows.written.iter().enumerate() {
