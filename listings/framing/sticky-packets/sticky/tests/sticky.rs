@@ -255,7 +255,9 @@ fn two_datagrams_stay_two() {
 fn a_reset_ends_that_sender_only() {
     let mut receiver = receiver(&["127.0.0.1:0"]);
     let addr = receiver.address();
-    let rude = TcpStream::connect_timeout(&addr, DEADLINE).unwrap();
+    let mut rude = TcpStream::connect_timeout(&addr, DEADLINE).unwrap();
+    rude.write_all(b"left").unwrap();
+    assert_eq!(receiver.log(), r#"read "left""#);
     // Closing with a linger time of zero sends RST instead of FIN.
     SockRef::from(&rude)
         .set_linger(Some(Duration::ZERO))
