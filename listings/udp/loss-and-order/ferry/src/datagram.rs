@@ -23,7 +23,7 @@ pub const MAX_LENGTH: usize = 4 * 1024 * 1024;
 /// One message of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// Chosen by the sender, at random. It tells this transfer from every other.
+    /// Chosen by the sender, at random. It tells this transfer from others.
     pub transfer: u64,
     pub message: Message<'a>,
 }
@@ -34,8 +34,8 @@ pub enum Message<'a> {
     Offer { length: u32, checksum: u32 },
     /// A part of the file. The first one is number 1.
     Block { number: u32, payload: &'a [u8] },
-    /// "I have everything up to this number." For the last number it means more:
-    /// the whole file is stored.
+    /// "I have everything up to this number." For the last number it means
+    /// more: the whole file is stored.
     Ack { number: u32 },
     /// "This transfer is over, without success."
     Refuse(Reason),

@@ -168,8 +168,8 @@ fn time_left(deadline: Instant) -> Duration {
         .max(Duration::from_millis(1))
 }
 
-/// Writes a line to the log. `eprintln!` would end the program with a panic when
-/// the log can't be written.
+/// Writes a line to the log. `eprintln!` would end the program with a panic
+/// when the log can't be written.
 fn log(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -67,8 +67,8 @@ fn turn(name: &str) -> Duration {
 }
 // ANCHOR_END: run
 
-/// Writes a line to the log. `eprintln!` would end the program with a panic when
-/// the log can't be written.
+/// Writes a line to the log. `eprintln!` would end the program with a panic
+/// when the log can't be written.
 fn log(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
