@@ -241,16 +241,21 @@ fn svg(figure: &Figure, page: &Page, sender: usize, rows: &Rows) -> String {
             );
             let label = format!("{}", end - begin);
             if letters {
+                // One element for all, with a place for each: a page of such figures is large enough.
+                let mut places = String::new();
+                let mut text = String::new();
                 for (index, byte) in rows.bytes[*begin..*end].iter().enumerate() {
                     let middle =
                         page.left + ((*begin as f64 + index as f64 + 0.5) * scale).round() as i32;
-                    let _ = write!(
-                        out,
-                        "<text class=\"byte\" x=\"{middle}\" y=\"{}\">{}</text>",
-                        y + CELL / 2 + 5,
-                        shown(*byte)
-                    );
+                    let _ = write!(places, "{middle} ");
+                    text += &shown(*byte);
                 }
+                let _ = write!(
+                    out,
+                    "<text class=\"byte\" x=\"{}\" y=\"{}\">{text}</text>",
+                    places.trim_end(),
+                    y + CELL / 2 + 5,
+                );
             } else if f64::from(x2 - x1) > label.len() as f64 * 7.5 + 6.0 {
                 let _ = write!(
                     out,

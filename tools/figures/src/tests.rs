@@ -224,7 +224,10 @@ fn boundaries_are_those_of_calls_and_of_segments() {
     );
     let wide = page.split("</svg>").next().unwrap();
     assert_eq!(wide.matches("class=\"piece\"").count(), 3);
-    assert_eq!(wide.matches("class=\"byte\"").count(), 36);
+    assert_eq!(wide.matches(">Hello,␣world</text>").count(), 3);
+    let places = wide.split("class=\"byte\" x=\"").nth(1).unwrap();
+    let places = places.split('"').next().unwrap();
+    assert_eq!(places.split(' ').count(), 12);
     assert!(!wide.contains("class=\"border\""));
 }
 
