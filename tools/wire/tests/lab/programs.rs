@@ -14,6 +14,10 @@ pub fn tests() -> Vec<Trial> {
         trial("a_name_of_the_scene_is_found", names),
         trial("a_setting_of_the_kernel_is_set", settings),
         trial("files_of_a_scene_stay_in_the_scene", files),
+        trial(
+            "a_command_of_several_lines_is_one_in_the_ladder",
+            several_lines,
+        ),
         trial("the_states_of_sockets_are_those_of_the_kernel", states),
     ]
 }
@@ -117,5 +121,18 @@ fn files() -> Result<()> {
     let recording = Stage::new(&scene).run()?;
     ensure!(lines(&recording, 1) == ["of-a-scene"], "{recording:?}");
     ensure!(!std::path::Path::new(path).exists(), "{path} is left");
+    Ok(())
+}
+
+fn several_lines() -> Result<()> {
+    let scene =
+        "[[program]]\nhost = \"a\"\nrun = [\"sh\", \"-c\", \"\"\"\necho one\necho two\n\"\"\"]\n";
+    let ladder = wire::ladder(&Stage::new(&format!("{ONE}{scene}")).run()?);
+    let written = ladder.to_string();
+    ensure!(
+        written.contains("\non a: sh -c echo one echo two\n  out: one\n"),
+        "{written}"
+    );
+    ensure!(ladder.difference(&written).is_none(), "{written}");
     Ok(())
 }
