@@ -120,6 +120,8 @@ struct Page {
     /// Where the bytes begin; the words stand on their left, or above them.
     left: i32,
     row: i32,
+    /// How far a box stays away from a cut.
+    gap: i32,
 }
 
 const WIDE: Page = Page {
@@ -127,15 +129,19 @@ const WIDE: Page = Page {
     width: 760,
     left: 150,
     row: 74,
+    gap: 3,
 };
 const NARROW: Page = Page {
     class: "narrow",
     width: 340,
     left: 4,
     row: 86,
+    gap: 2,
 };
 /// The height of a byte.
 const CELL: i32 = 34;
+/// With more messages than this, lines at their borders would hide the rest.
+const GUIDES: usize = 12;
 
 fn svg(figure: &Figure, page: &Page, sender: usize, rows: &Rows) -> String {
     let hosts = &figure.recording.head.hosts;
@@ -168,7 +174,7 @@ fn svg(figure: &Figure, page: &Page, sender: usize, rows: &Rows) -> String {
         ),
         (
             "on the wire".to_string(),
-            calls_of(&rows.segments, "segment"),
+            format!("{} arrived", calls_of(&rows.segments, "segment")),
             &rows.segments,
         ),
         (
@@ -181,6 +187,18 @@ fn svg(figure: &Figure, page: &Page, sender: usize, rows: &Rows) -> String {
             &rows.read,
         ),
     ];
+    // Each border that was written, down to the last row. It shows behind a box that goes across it.
+    if rows.written.len() <= GUIDES {
+        for (_, end) in rows.written.iter().rev().skip(1) {
+            let _ = write!(
+                out,
+                "<path class=\"border\" d=\"M{} {}V{}\"/>",
+                x(*end),
+                lead - 6,
+                lead + 2 * page.row + CELL + 6
+            );
+        }
+    }
     for (row, (name, what, pieces)) in (0..).zip(&named) {
         let y = row * page.row + lead;
         let (text_x, text_y) = if is_above {
@@ -198,39 +216,46 @@ fn svg(figure: &Figure, page: &Page, sender: usize, rows: &Rows) -> String {
                 text_y + 16
             ),
         };
-        // A colour for each message, whoever cut it where.
-        for (message, (begin, end)) in rows.written.iter().enumerate() {
-            let _ = write!(
-                out,
-                "<path class=\"message m{}\" d=\"M{} {y}H{}v{CELL}H{}z\"/>",
-                message % 4,
-                x(*begin),
-                x(*end),
-                x(*begin)
-            );
-        }
         for (begin, end) in pieces.iter() {
             let (x1, x2) = (x(*begin), x(*end));
+            // A gap on both sides of each cut, unless the pieces are too many for one.
+            let gap = ((x2 - x1) / 4).min(page.gap);
+            let (left, right) = (x1 + gap, (x2 - gap).max(x1 + gap + 1));
+            // A colour for each message, whoever cut it where.
+            for (message, (first, last)) in rows.written.iter().enumerate() {
+                let (from, to) = (x(*first).max(left), x(*last).min(right));
+                if from < to {
+                    let _ = write!(
+                        out,
+                        "<path class=\"message m{}\" d=\"M{from} {y}H{to}v{CELL}H{from}z\"/>",
+                        message % 4,
+                    );
+                }
+            }
             let _ = write!(
                 out,
-                "<rect class=\"piece\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"5\"/>",
-                x1 + 1,
+                "<rect class=\"piece\" x=\"{left}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"5\"/>",
                 y - 1,
-                (x2 - x1 - 2).max(1),
+                right - left,
                 CELL + 2
             );
             let label = format!("{}", end - begin);
             if letters {
+                // One element for all, with a place for each: a page of such figures is large enough.
+                let mut places = String::new();
+                let mut text = String::new();
                 for (index, byte) in rows.bytes[*begin..*end].iter().enumerate() {
                     let middle =
                         page.left + ((*begin as f64 + index as f64 + 0.5) * scale).round() as i32;
-                    let _ = write!(
-                        out,
-                        "<text class=\"byte\" x=\"{middle}\" y=\"{}\">{}</text>",
-                        y + CELL / 2 + 5,
-                        shown(*byte)
-                    );
+                    let _ = write!(places, "{middle} ");
+                    text += &shown(*byte);
                 }
+                let _ = write!(
+                    out,
+                    "<text class=\"byte\" x=\"{}\" y=\"{}\">{text}</text>",
+                    places.trim_end(),
+                    y + CELL / 2 + 5,
+                );
             } else if f64::from(x2 - x1) > label.len() as f64 * 7.5 + 6.0 {
                 let _ = write!(
                     out,

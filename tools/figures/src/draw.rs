@@ -1,5 +1,6 @@
 //! Arrows between lanes as SVG, once for a page and once for a phone, and the same in words.
 
+use std::f64::consts::FRAC_PI_2;
 use std::fmt::Write as _;
 
 use anyhow::Result;
@@ -180,10 +181,12 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
             );
         }
     }
+    let mut placed = Vec::new();
     for (arrow, begin, end) in &layout.arrows {
         let _ = write!(out, "<g data-p=\"{}\">", arrow.packet);
         draw_arrow(
             &mut out,
+            &mut placed,
             page,
             arrow,
             (x(arrow.from), *begin),
@@ -233,8 +236,56 @@ fn side(lane: usize, count: usize) -> i32 {
     if lane == 0 && count > 1 { -1 } else { 1 }
 }
 
+/// Where words stand on an arrow: the middle of their line, how it is turned, and half of its length.
+struct Label {
+    x: f64,
+    y: f64,
+    angle: f64,
+    half: f64,
+}
+
+impl Label {
+    /// From the line of writing to the top of the letters, and to what hangs below.
+    const ABOVE: f64 = 8.0;
+    const BELOW: f64 = 0.0;
+
+    fn corners(&self) -> [(f64, f64); 4] {
+        let (sin, cos) = self.angle.sin_cos();
+        let corner = |along: f64, down: f64| {
+            (
+                self.x + along * cos - down * sin,
+                self.y + along * sin + down * cos,
+            )
+        };
+        [
+            corner(-self.half, -Label::ABOVE),
+            corner(self.half, -Label::ABOVE),
+            corner(self.half, Label::BELOW),
+            corner(-self.half, Label::BELOW),
+        ]
+    }
+
+    /// Two rectangles are apart if a line along a side of one of them lies between them.
+    fn is_apart(&self, other: &Label) -> bool {
+        let shapes = [self.corners(), other.corners()];
+        [self.angle, other.angle].iter().any(|angle| {
+            [0.0, FRAC_PI_2].iter().any(|turn| {
+                let (sin, cos) = (angle + turn).sin_cos();
+                let [one, other] = shapes.map(|shape| {
+                    let at = shape.map(|(x, y)| x * cos + y * sin);
+                    let least = at.iter().copied().fold(f64::INFINITY, f64::min);
+                    let most = at.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    (least, most)
+                });
+                one.1 < other.0 || other.1 < one.0
+            })
+        })
+    }
+}
+
 fn draw_arrow(
     out: &mut String,
+    placed: &mut Vec<Label>,
     page: &Page,
     arrow: &Arrow,
     (x1, y1): (i32, i32),
@@ -313,9 +364,38 @@ fn draw_arrow(
         .to_degrees();
     let angle = if forward < 0 { angle - 180.0 } else { angle };
     let angle = if angle < -180.0 { angle + 360.0 } else { angle };
-    let x = f64::from(x1) + (tip_x - f64::from(x1)) * place;
-    let y = f64::from(y1) + (tip_y - f64::from(y1)) * place - 4.0;
-    let text = escape(&cut(&arrow.label, (room / page.letter) as usize));
+    let most = (room / page.letter) as usize;
+    let at = |letters: usize, place: f64| Label {
+        x: f64::from(x1) + (tip_x - f64::from(x1)) * place,
+        y: f64::from(y1) + (tip_y - f64::from(y1)) * place - 4.0,
+        angle: angle.to_radians(),
+        half: letters as f64 * page.letter / 2.0 + 4.0,
+    };
+    // Elsewhere on its arrow, if another label is there already, or else with fewer letters.
+    let mut others: Vec<f64> = (4..=17).map(|part| f64::from(part) * 0.05).collect();
+    others.sort_by(|one, other| (one - place).abs().total_cmp(&(other - place).abs()));
+    let found = [most, most * 3 / 4, most / 2].iter().find_map(|most| {
+        let text = cut(&arrow.label, *most);
+        let letters = text.chars().count();
+        let fits = |share: &f64| {
+            !beside_notes && whole * share.min(1.0 - *share) >= at(letters, *share).half
+        };
+        let elsewhere = others.iter().copied().filter(fits);
+        let label = [place]
+            .into_iter()
+            .chain(elsewhere)
+            .map(|place| at(letters, place))
+            .find(|label| placed.iter().all(|other| label.is_apart(other)))?;
+        Some((text, label))
+    });
+    let (text, label) = found.unwrap_or_else(|| {
+        let text = cut(&arrow.label, most);
+        let letters = text.chars().count();
+        (text, at(letters, place))
+    });
+    let (x, y) = (label.x, label.y);
+    placed.push(label);
+    let text = escape(&text);
     let _ = write!(
         out,
         "<text class=\"label c{c}\" transform=\"translate({x:.0} {y:.0})rotate({angle:.0})\">{text}</text>"
@@ -371,7 +451,23 @@ fn words(figure: &Figure, ladder: &wire::Ladder, notes: &[Note]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::Label;
     use crate::layout::{cut, wrap};
+
+    #[test]
+    fn labels_that_cover_each_other_are_not_apart() {
+        let label = |x: f64, y: f64, degrees: f64| Label {
+            x,
+            y,
+            angle: degrees.to_radians(),
+            half: 30.0,
+        };
+        let one = label(100.0, 100.0, 10.0);
+        assert!(!one.is_apart(&label(120.0, 105.0, 10.0)));
+        assert!(!one.is_apart(&label(100.0, 100.0, -40.0)));
+        assert!(one.is_apart(&label(100.0, 115.0, 10.0)));
+        assert!(one.is_apart(&label(170.0, 100.0, 0.0)));
+    }
 
     #[test]
     fn what_is_cut_says_so() {

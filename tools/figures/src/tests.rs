@@ -224,7 +224,38 @@ fn boundaries_are_those_of_calls_and_of_segments() {
     );
     let wide = page.split("</svg>").next().unwrap();
     assert_eq!(wide.matches("class=\"piece\"").count(), 3);
-    assert_eq!(wide.matches("class=\"byte\"").count(), 36);
+    assert_eq!(wide.matches(">Hello,␣world</text>").count(), 3);
+    let places = wide.split("class=\"byte\" x=\"").nth(1).unwrap();
+    let places = places.split('"').next().unwrap();
+    assert_eq!(places.split(' ').count(), 12);
+    assert!(!wide.contains("class=\"border\""));
+}
+
+#[test]
+fn a_border_that_was_written_runs_down_to_what_was_read() {
+    // 14 bytes in two writes and two segments, read by four calls; the second takes of both messages.
+    let scene = "../../listings/framing/sticky-packets/sticky/scenes/short-buffer.toml";
+    let page = on_a_page(&format!("{{{{#boundaries {scene} sender The cuts.}}}}")).text;
+    let wide = page.split("</svg>").next().unwrap();
+    assert_eq!(wide.matches("class=\"border\"").count(), 1);
+    assert_eq!(wide.matches("class=\"piece\"").count(), 2 + 2 + 4);
+    assert_eq!(wide.matches("class=\"message m0\"").count(), 1 + 1 + 2);
+    assert_eq!(wide.matches("class=\"message m1\"").count(), 1 + 1 + 3);
+    // Nothing of a message is drawn outside the boxes.
+    let number = |text: &str, name: &str| -> i32 {
+        let rest = text.split(&format!(" {name}=\"")).nth(1).unwrap();
+        rest.split('"').next().unwrap().parse().unwrap()
+    };
+    let boxes: Vec<(i32, i32)> = wide
+        .split("<rect class=\"piece\"")
+        .skip(1)
+        .map(|text| (number(text, "x"), number(text, "width")))
+        .collect();
+    for row in [&boxes[..2], &boxes[2..4], &boxes[4..]] {
+        for pair in row.windows(2) {
+            assert!(pair[0].0 + pair[0].1 < pair[1].0, "{boxes:?}");
+        }
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub fn html(scenes: &[(&SceneFile, &Recording)], caption: &str) -> Result<String
         );
     }
     let drawing = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Recordings beside each other\"><table><thead><tr>\
+        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Recordings beside each other\"><table><thead><tr>\
          <td></td><th scope=\"col\">first payload sent, ms</th><th scope=\"col\">last payload there, ms</th>\
          <th scope=\"col\">payload there</th><th scope=\"col\">packets</th><th scope=\"col\">lost</th>\
          <th scope=\"col\">bytes sent</th></tr></thead><tbody>{body}</tbody></table></div>"

@@ -344,7 +344,8 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
                 .iter()
                 .map(|program| ProgramHead {
                     host: host_of(&program.host),
-                    command: program.run.join(" "),
+                    // On one line, as everything in a ladder.
+                    command: one_line(&program.run),
                     serves: program.serves,
                     numbers_vary: program.numbers_vary,
                     calls: program.calls,
@@ -354,6 +355,11 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
         },
         events,
     })
+}
+
+fn one_line(run: &[String]) -> String {
+    let words = run.iter().flat_map(|word| word.split_whitespace());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The inputs and signals of a program that has started.

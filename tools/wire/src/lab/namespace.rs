@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
@@ -14,6 +15,9 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, getgid, getuid};
 
 use crate::driver::Missing;
+
+/// A folder that every Linux has and nobody's repository lies in.
+const SCRATCH: &str = "/dev/shm";
 
 /// Moves into new user, mount and process namespaces and goes on there as a child, which is the first process of
 /// its namespace: when it ends, or when we are killed, the kernel kills every process that it started.
@@ -60,6 +64,17 @@ pub(crate) fn enter() -> Result<()> {
         None::<&str>,
     )
     .context("make the mounts private")?;
+    // A place for files that is empty at first, and goes with the scene.
+    if Path::new(SCRATCH).is_dir() {
+        mount(
+            None::<&str>,
+            SCRATCH,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .with_context(|| format!("mount a tmpfs over {SCRATCH}"))?;
+    }
 
     let (alive, parent) = io::pipe().context("make a pipe")?;
     // SAFETY: the process has a single thread, so the child may do whatever the parent could.

@@ -13,6 +13,11 @@ pub fn tests() -> Vec<Trial> {
         trial("port_80_is_refused_to_everybody", privileged),
         trial("a_name_of_the_scene_is_found", names),
         trial("a_setting_of_the_kernel_is_set", settings),
+        trial("files_of_a_scene_stay_in_the_scene", files),
+        trial(
+            "a_command_of_several_lines_is_one_in_the_ladder",
+            several_lines,
+        ),
         trial("the_states_of_sockets_are_those_of_the_kernel", states),
     ]
 }
@@ -103,5 +108,31 @@ run = [PEER, "connect", "10.0.0.2:7000"]
     ] {
         ensure!(ladder.contains(states), "no {states} in\n{ladder}");
     }
+    Ok(())
+}
+
+fn files() -> Result<()> {
+    let path = "/dev/shm/of-a-scene";
+    let scene = format!(
+        "{ONE}[[host]]\nname = \"b\"\n\
+         [[program]]\nhost = \"a\"\nrun = [\"touch\", \"{path}\"]\n\
+         [[program]]\nhost = \"b\"\nat = \"100ms\"\nrun = [\"ls\", \"/dev/shm\"]\n"
+    );
+    let recording = Stage::new(&scene).run()?;
+    ensure!(lines(&recording, 1) == ["of-a-scene"], "{recording:?}");
+    ensure!(!std::path::Path::new(path).exists(), "{path} is left");
+    Ok(())
+}
+
+fn several_lines() -> Result<()> {
+    let scene =
+        "[[program]]\nhost = \"a\"\nrun = [\"sh\", \"-c\", \"\"\"\necho one\necho two\n\"\"\"]\n";
+    let ladder = wire::ladder(&Stage::new(&format!("{ONE}{scene}")).run()?);
+    let written = ladder.to_string();
+    ensure!(
+        written.contains("\non a: sh -c echo one echo two\n  out: one\n"),
+        "{written}"
+    );
+    ensure!(ladder.difference(&written).is_none(), "{written}");
     Ok(())
 }

@@ -73,6 +73,7 @@ fn feed(
     for mut piece in stream.chunks(piece) {
         while !piece.is_empty() {
             let n = decoder.push(piece);
+            assert!(n > 0, "no progress");
             piece = &piece[n..];
             while decoder.next_frame()?.is_some() {
                 count += 1;

@@ -66,7 +66,7 @@ fn is_closed(mut stream: TcpStream) {
 fn frames_arrive_whatever_the_pieces() {
     for framing in ["fixed3", "lines", "escaped", "u16", "u32"] {
         let (mut server, addr) = server(framing);
-        for piece in ["all", "3"] {
+        for piece in ["all", "5"] {
             let (status, stdout, stderr) =
                 client(addr, framing, piece, &["one", "two"]).finish();
             assert!(status.success(), "{stderr:?}");

@@ -134,7 +134,7 @@ fn a_server_that_never_reads_ends_the_client() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let (status, stdout, stderr) =
-        client(addr, &["1000000000", "1048576"]).finish();
+        client(addr, &["1000000000", "1048576", "0", "0", "300"]).finish();
     assert!(!status.success());
     assert!(stdout.is_empty(), "{stdout:?}");
     let begin = format!("pour-client: send to {addr}, after ");

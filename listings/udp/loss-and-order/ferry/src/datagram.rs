@@ -23,7 +23,7 @@ pub const MAX_LENGTH: usize = 4 * 1024 * 1024;
 /// One message of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// Chosen by the sender, at random: it tells this transfer from others.
+    /// Chosen by the sender, at random. It tells this transfer from others.
     pub transfer: u64,
     pub message: Message<'a>,
 }

@@ -9,8 +9,8 @@ use ferry::datagram::{
 };
 use ferry::sender::MAX_TIME;
 
-/// How long a transfer may be silent, and how long a finished one is kept in
-/// mind. Both are longer than a sender tries: 12 times, at most 4 s each.
+/// How long a transfer may be silent, and how long a finished one is
+/// remembered. Both are longer than a sender tries: 12 times, at most 4 s each.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many finished transfers are remembered.

@@ -13,7 +13,7 @@ use frames::Framing;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// After each piece, so that it travels in a segment of its own.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);

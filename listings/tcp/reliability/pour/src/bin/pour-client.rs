@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use pour::fill;
 
-/// How long the server may leave no room for another byte.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the server may leave no room for another byte, in milliseconds,
+/// unless the last argument says otherwise.
+const PATIENCE: u64 = 5000;
 
 /// The largest write, in bytes: it needs a buffer of its size.
 const LARGEST: u64 = 1 << 20;
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
         let size = number(1000)?;
         let pause = Duration::from_millis(number(0)?);
         let stay = Duration::from_millis(number(0)?);
-        run(&addr, count, size, pause, stay)
+        let patience = Duration::from_millis(number(PATIENCE)?.max(1));
+        run(&addr, count, size, pause, stay, patience)
     })();
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +50,7 @@ fn run(
     size: u64,
     pause: Duration,
     stay: Duration,
+    patience: Duration,
 ) -> Result<()> {
     ensure!(
         (1..=LARGEST).contains(&size),
@@ -55,7 +58,7 @@ fn run(
     );
     let mut stream = TcpStream::connect(addr)
         .with_context(|| format!("connect to {addr}"))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(patience))?;
     // Each write leaves at once, so that the figures show each by itself.
     stream.set_nodelay(true)?;
 

@@ -30,8 +30,8 @@ fn main() -> ExitCode {
 fn run(addr: &str, quiet: &str) -> Result<()> {
     // A count is over when nothing has come for this long.
     let quiet = quiet
-        .parse()
-        .map(Duration::from_millis)
+        .parse::<u32>()
+        .map(|number| Duration::from_millis(number.into()))
         .with_context(|| format!("{quiet} as milliseconds"))?;
     let socket =
         UdpSocket::bind(addr).with_context(|| format!("bind {addr}"))?;

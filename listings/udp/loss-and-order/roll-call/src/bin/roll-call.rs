@@ -25,8 +25,8 @@ fn main() -> ExitCode {
 // ANCHOR: run
 fn run(addr: &str, patience: &str) -> Result<()> {
     let patience = patience
-        .parse()
-        .map(Duration::from_millis)
+        .parse::<u32>()
+        .map(|number| Duration::from_millis(number.into()))
         .with_context(|| format!("{patience} as milliseconds"))?;
     let socket = UdpSocket::bind("0.0.0.0:0").context("bind 0.0.0.0:0")?;
     socket.set_broadcast(true)?;
