@@ -38,8 +38,11 @@ fn payload(size: usize) -> Vec<u8> {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_write_is_taken_in_part_and_nothing_is_lost() {
-    let mut server = server(&["127.0.0.1:0", "200"]);
-    let mut client = client(server.address(), "1000000");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    SockRef::from(&listener).set_recv_buffer_size(8192).unwrap();
+    let mut client = client(listener.local_addr().unwrap(), "1000000");
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut left = 1_000_000;
     let last = loop {
         let line = client.line();
@@ -53,12 +56,25 @@ fn a_write_is_taken_in_part_and_nothing_is_lost() {
         left -= taken;
     };
     assert_eq!(last, format!("no room, {left} bytes are left"));
+
+    // Only now does anybody read.
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert!(received == payload(1_000_000));
     assert_eq!(client.line(), "write_all sent them");
     assert!(client.finish().0.success());
+}
 
+#[test]
+fn the_server_reads_everything_once_it_is_no_longer_busy() {
+    let mut server = server(&["127.0.0.1:0", "200"]);
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(&payload(100_000)).unwrap();
+    drop(stream);
     assert_eq!(server.log(), "busy for 200ms");
     assert_eq!(server.log(), "reads");
-    assert!(server.log().ends_with(": 1000000 bytes in all"));
+    assert!(server.log().ends_with(": 100000 bytes in all"));
 }
 
 #[test]
