@@ -90,6 +90,12 @@ pub fn listings_stand_alone(house: &House) -> Vec<Problem> {
     problems
 }
 
+/// A file, and the place where another listing has it too.
+const COPIES: [(&str, &str); 1] = [(
+    "listings/framing/codecs/header/src/lib.rs",
+    "listings/framing/codecs/codec/src/header.rs",
+)];
+
 /// What the tests of several listings need stands in each of them, at the same place and the same to the letter.
 fn helpers_agree(house: &House) -> Vec<Problem> {
     // The first copy of each, and where it is; `cargo book new` brings the one that runs programs.
@@ -101,6 +107,16 @@ fn helpers_agree(house: &House) -> Vec<Problem> {
         ),
     )]);
     let mut problems = Vec::new();
+    for (model, copy) in COPIES {
+        let read = |path: &str| fs::read_to_string(house.root.join(path)).ok();
+        if let (Some(expected), Some(text)) = (read(model), read(copy))
+            && text != expected
+        {
+            let message =
+                format!("differs from {model}; the two are the same, so change them together");
+            problems.push(Problem::new(copy, 0, message));
+        }
+    }
     for listing in house.listings() {
         for path in listing.files(house, "tests") {
             let place = path.strip_prefix(&listing.folder).unwrap_or(&path);
