@@ -1,6 +1,8 @@
 //! `cargo book record`: runs scenes and writes or checks their recordings.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -45,16 +47,27 @@ pub(crate) fn record(root: &Path, names: &[String], check: bool, jobs: usize) ->
             Outcome::OtherKernel(said) => format!("differs, but so does the kernel: {said}"),
             Outcome::Failed(said) => format!("FAILED: {said}"),
         };
-        println!("[{done}/{count}] {}: {said} ({took:.1?})", scene.name);
+        say(format_args!(
+            "[{done}/{count}] {}: {said} ({took:.1?})",
+            scene.name
+        ));
         outcome
     });
     let s = if count == 1 { "" } else { "s" };
-    println!("{count} scene{s} in {:.1?}", started.elapsed());
+    say(format_args!(
+        "{count} scene{s} in {:.1?}",
+        started.elapsed()
+    ));
     let bad = |outcome: &&Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Missing(_));
     match outcomes.iter().filter(bad).count() {
         0 => Ok(()),
         bad => bail!("{bad} of {count} scenes are not as they should be"),
     }
+}
+
+/// Unlike `println!`, goes on when nobody reads what is written: recordings take their time.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn write(scene: &SceneFile, programs: &Programs) -> Outcome {

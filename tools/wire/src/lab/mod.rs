@@ -357,8 +357,12 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
     })
 }
 
+/// As a reader would type it, but for the lines of a script.
 fn one_line(run: &[String]) -> String {
-    let words = run.iter().flat_map(|word| word.split_whitespace());
+    let words = run.iter().map(|word| match word.contains('\n') {
+        true => word.split_whitespace().collect::<Vec<_>>().join(" "),
+        false => word.clone(),
+    });
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -15,7 +15,7 @@ use crate::recording::{State, What};
 /// How often the kernel is asked.
 const EVERY: Duration = Duration::from_millis(1);
 /// A state that is over sooner is seen in one run and missed in the next, so it is left out.
-const SHORTEST: Duration = Duration::from_millis(5);
+const SHORTEST: Duration = Duration::from_millis(10);
 
 type Socket = (SocketAddr, SocketAddr);
 type Seen = (Duration, Socket, State);
@@ -129,8 +129,8 @@ mod tests {
         assert_eq!(lasting(all), wanted);
         let flicker = vec![
             seen(0, 1, State::Established),
-            seen(9, 1, State::CloseWait),
-            seen(10, 1, State::Established),
+            seen(19, 1, State::CloseWait),
+            seen(20, 1, State::Established),
         ];
         assert_eq!(lasting(flicker.clone()), flicker[..1]);
     }

@@ -34,7 +34,7 @@ fn run(addr: &str, how: &str, numbers: &[String]) -> Result<()> {
             .with_context(|| format!("{text} as a number for {addr}")),
         None => Ok(default),
     };
-    let count = number(0, 500)?;
+    let count = number(0, 1000)?;
     let size = number(1, 20)? as usize;
     ensure!(size <= MOST, "a message has at most {MOST} bytes");
     let pause = Duration::from_millis(number(2, 1)?.into());
