@@ -106,16 +106,33 @@ fn the_end_inside_of_a_frame_is_an_error_if_bytes_of_it_are_left() {
     assert_eq!(error.to_string(), "bytes remaining on stream");
 }
 
-// ANCHOR: gap
 #[test]
 fn the_end_between_prefix_and_payload_is_taken_for_a_clean_one() {
     let bytes = &b"\0\0\0\x05"[..];
     let mut frames = FramedRead::new(bytes, LengthDelimitedCodec::new());
     assert!(run(frames.next()).is_none());
 }
-// ANCHOR_END: gap
 
-// ANCHOR: dropped
+#[test]
+fn a_codec_that_leaves_the_prefix_in_place_notices_that_end_too() {
+    let codec = LengthDelimitedCodec::builder()
+        .length_adjustment(4)
+        .num_skip(0)
+        .new_codec();
+    let bytes = b"\0\0\0\x05hello";
+    for end in 0..=bytes.len() {
+        let mut frames = FramedRead::new(&bytes[..end], codec.clone());
+        match (end, run(frames.next())) {
+            (0, None) => {}
+            (9, Some(Ok(frame))) => assert_eq!(frame, bytes[..]),
+            (1..=8, Some(Err(error))) => {
+                assert_eq!(error.to_string(), "bytes remaining on stream");
+            }
+            (_, other) => panic!("after {end} bytes: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn what_was_fed_and_not_flushed_is_lost() {
     run(async {
@@ -128,7 +145,6 @@ fn what_was_fed_and_not_flushed_is_lost() {
         assert_eq!(received, b"");
     });
 }
-// ANCHOR_END: dropped
 
 #[test]
 fn what_was_sent_or_flushed_arrives() {

@@ -70,6 +70,19 @@ fn what_it_sends_is_read_by_hand() {
 }
 
 #[test]
+fn the_client_sends_no_frame_that_the_server_would_refuse() {
+    let (_server, addr) = server("60");
+    let mut command =
+        Command::new(env!("CARGO_BIN_EXE_length-delimited-client"));
+    let client = command.args([addr.to_string(), "x".repeat(65537)]);
+    let (status, _, stderr) = Program::start(client).finish();
+    assert!(!status.success());
+    let said =
+        format!("length-delimited-client: send to {addr}: frame size too big");
+    assert_eq!(stderr, [said]);
+}
+
+#[test]
 fn a_length_above_the_limit_ends_its_connection_and_no_other() {
     let (mut server, addr) = server("60");
     let mut hostile = connect(addr);
@@ -87,6 +100,12 @@ fn half_a_frame_is_an_error_and_silence_meets_the_deadline() {
     let (mut server, addr) = server("1");
     let mut stream = connect(addr);
     stream.write_all(&frame(b"hello")[..6]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert!(server.log().ends_with(": bytes remaining on stream"));
+
+    // The end right after a prefix is one inside of a frame too.
+    let mut stream = connect(addr);
+    stream.write_all(&frame(b"hello")[..4]).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert!(server.log().ends_with(": bytes remaining on stream"));
 

@@ -41,11 +41,17 @@ fn start(addr: &str, messages: Vec<String>) -> Result<usize> {
 }
 
 // ANCHOR: run
+/// The longest frame that the server takes, in bytes.
+const LIMIT: usize = 64 * 1024;
+
 async fn run(addr: &str, messages: Vec<String>) -> Result<usize> {
     let stream = TcpStream::connect(addr).await;
     let stream = stream.with_context(|| format!("connect to {addr}"))?;
     stream.set_nodelay(true)?;
-    let mut frames = FramedWrite::new(stream, LengthDelimitedCodec::new());
+    let codec = LengthDelimitedCodec::builder()
+        .max_frame_length(LIMIT)
+        .new_codec();
+    let mut frames = FramedWrite::new(stream, codec);
     let count = messages.len();
     for message in messages {
         frames

@@ -80,6 +80,9 @@ async fn run(addr: &str, patience: Duration) -> Result<()> {
 /// The longest frame that is taken, in bytes. Without it, it would be 8 MiB.
 const LIMIT: usize = 64 * 1024;
 
+/// How many bytes the length has.
+const PREFIX: usize = 4;
+
 /// Takes frames until the peer closes; returns how many.
 async fn receive(
     stream: TcpStream,
@@ -88,6 +91,10 @@ async fn receive(
 ) -> Result<u64> {
     let codec = LengthDelimitedCodec::builder()
         .max_frame_length(LIMIT)
+        // The prefix stays in front of the payload. Without it, a stream
+        // that ends right after a prefix would pass for a whole one.
+        .length_adjustment(PREFIX as isize)
+        .num_skip(0)
         .new_codec();
     let mut frames = FramedRead::new(stream, codec);
     let mut count = 0;
@@ -98,7 +105,7 @@ async fn receive(
         let Some(frame) = next else {
             return Ok(count);
         };
-        show(peer, &frame?);
+        show(peer, &frame?[PREFIX..]);
         count += 1;
     }
 }
