@@ -38,7 +38,9 @@ pub struct Header {
     /// How many bytes of body follow.
     pub length: u32,
 }
+// ANCHOR_END: header
 
+// ANCHOR: bytes
 impl Header {
     /// # Errors
     ///
@@ -98,7 +100,7 @@ impl Header {
         })
     }
 }
-// ANCHOR_END: header
+// ANCHOR_END: bytes
 
 // ANCHOR: read
 /// The next message, or `None` at the end of the stream.
