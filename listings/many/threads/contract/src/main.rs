@@ -228,15 +228,9 @@ fn deaf(test: &Test) -> Result<()> {
 
     let mut clients = Vec::new();
     for _ in 0..4 {
-        let mut client = server.connect_small()?;
-        let sent = send_until_stuck(&mut client)?;
-        ensure!(
-            sent < MOST,
-            "expected the server to stop reading from a client that does not \
-             read; it took {MOST} bytes"
-        );
-        clients.push((client, sent));
+        clients.push(server.connect_small()?);
     }
+    let sent = send_until_stuck(&mut clients)?;
     let growth = server.usage()?.memory.saturating_sub(before);
     ensure!(
         growth < 8 * 1024,
@@ -245,10 +239,9 @@ fn deaf(test: &Test) -> Result<()> {
     );
     ping(&mut server.connect()?, b"Hello").context("another client")?;
 
-    for (client, sent) in &mut clients {
-        client.set_nonblocking(false)?;
+    for (client, sent) in clients.iter_mut().zip(sent) {
         client.shutdown(Shutdown::Write)?;
-        receive(client, &pattern(*sent))
+        receive(client, &pattern(sent))
             .and_then(|()| receive_end(client))
             .context("a client that reads at last")?;
     }
@@ -258,26 +251,37 @@ fn deaf(test: &Test) -> Result<()> {
 /// More than all buffers of two kernels together hold.
 const MOST: usize = 128 << 20;
 
-/// Sends the pattern until nobody has taken a byte for a while; returns how
-/// many were taken. The stream is non-blocking after that.
-fn send_until_stuck(stream: &mut TcpStream) -> Result<usize> {
+/// Sends the pattern to each until nobody has taken a byte for a while; returns
+/// how many bytes each has taken.
+fn send_until_stuck(clients: &mut [TcpStream]) -> Result<Vec<usize>> {
     const STUCK: Duration = Duration::from_millis(300);
-    stream.set_nonblocking(true)?;
-    let pattern = pattern(1 << 20);
-    let mut sent = 0;
+    let pattern = pattern(256 * 1024);
+    let mut sent = vec![0; clients.len()];
     let mut progress = Instant::now();
-    while sent < MOST && progress.elapsed() < STUCK {
-        match stream.write(&pattern[sent % PERIOD..]) {
-            Ok(n) => {
-                sent += n;
-                progress = Instant::now();
+    for client in &mut *clients {
+        client.set_nonblocking(true)?;
+    }
+    while progress.elapsed() < STUCK {
+        for (client, sent) in clients.iter_mut().zip(&mut sent) {
+            match client.write(&pattern[*sent % PERIOD..]) {
+                Ok(n) => {
+                    *sent += n;
+                    progress = Instant::now();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => bail!("send after {sent} bytes: {error}"),
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                thread::sleep(Duration::from_millis(5));
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => bail!("send after {sent} bytes: {error}"),
+            ensure!(
+                *sent < MOST,
+                "expected the server to stop reading from a client that does \
+                 not read; it took {sent} bytes"
+            );
         }
+        thread::sleep(Duration::from_millis(1));
+    }
+    for client in clients {
+        client.set_nonblocking(false)?;
     }
     Ok(sent)
 }
@@ -536,12 +540,9 @@ fn shutdown(test: &Test) -> Result<()> {
     // Deaf ones, whose bytes the server can't have read all.
     let mut deaf = Vec::new();
     for _ in 0..3 {
-        let mut client = server.connect_small()?;
-        let sent = send_until_stuck(&mut client)?;
-        ensure!(sent < MOST, "a client that does not read sent {sent} bytes");
-        client.set_nonblocking(false)?;
-        deaf.push((client, sent));
+        deaf.push(server.connect_small()?);
     }
+    let sent = send_until_stuck(&mut deaf)?;
     let until = Instant::now() + PATIENCE;
     for client in &silent {
         while unacknowledged(client)? > 0 {
@@ -565,7 +566,7 @@ fn shutdown(test: &Test) -> Result<()> {
         }
         // What has arrived can no longer be taken back: it is to be answered.
         let mut arrived = Vec::new();
-        for (client, sent) in &deaf {
+        for (client, sent) in deaf.iter().zip(&sent) {
             arrived.push(sent - unacknowledged(client)? as usize);
         }
         server.terminate()?;
@@ -573,8 +574,9 @@ fn shutdown(test: &Test) -> Result<()> {
             joined(busy.join()).context("a busy client")?;
         }
         refused(&server)?;
-        for ((client, sent), arrived) in deaf.iter_mut().zip(arrived) {
-            let got = receive_prefix(client, &pattern(*sent))
+        for (i, client) in deaf.iter_mut().enumerate() {
+            let arrived = arrived[i];
+            let got = receive_prefix(client, &pattern(sent[i]))
                 .context("a client with full buffers")?;
             ensure!(
                 got >= arrived,
