@@ -342,19 +342,28 @@ pub fn is_timeout(error: &io::Error) -> bool {
 /// How many bytes that were written to this stream its peer's kernel has not
 /// acknowledged, as `/proc/net/tcp` says.
 pub fn unacknowledged(stream: &TcpStream) -> Result<u64> {
-    let local = format!(":{:04X}", stream.local_addr()?.port());
-    let peer = format!(":{:04X}", stream.peer_addr()?.port());
+    let local = in_proc(stream.local_addr()?)?;
+    let peer = in_proc(stream.peer_addr()?)?;
     let sockets =
         fs::read_to_string("/proc/net/tcp").context("read /proc/net/tcp")?;
-    let queues = sockets
-        .lines()
-        .map(|line| line.split_whitespace().skip(1))
-        .find_map(|mut fields| {
-            let ours = fields.next()?.ends_with(&local);
-            let theirs = fields.next()?.ends_with(&peer);
-            (ours && theirs).then(|| fields.nth(1))?
-        })
+    // Two addresses, the state, and the bytes in the two queues.
+    let (_, rest) = sockets
+        .split_once(&format!(" {local} {peer} "))
         .context("the connection is not in /proc/net/tcp")?;
-    let (sent, _) = queues.split_once(':').context("queues in /proc")?;
-    u64::from_str_radix(sent, 16).context("a queue in /proc/net/tcp")
+    let unacknowledged = rest
+        .split_whitespace()
+        .nth(1)
+        .and_then(|queues| queues.split(':').next())
+        .context("no queues in /proc/net/tcp")?;
+    u64::from_str_radix(unacknowledged, 16).context("read /proc/net/tcp")
+}
+
+/// An address as `/proc/net/tcp` writes it.
+fn in_proc(addr: SocketAddr) -> Result<String> {
+    let IpAddr::V4(ip) = addr.ip() else {
+        bail!("{addr} is not in /proc/net/tcp, which is for IPv4");
+    };
+    // The four bytes as they lie in memory, read as a number of this machine.
+    let ip = u32::from_ne_bytes(ip.octets());
+    Ok(format!("{ip:08X}:{:04X}", addr.port()))
 }
