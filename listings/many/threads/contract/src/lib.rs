@@ -20,7 +20,7 @@ use socket2::{Domain, Socket, Type};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a whole case may take before its server is killed.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A running server. It is killed when it goes out of scope.
 pub struct Server {
@@ -241,6 +241,11 @@ fn watch(child: Arc<Mutex<Child>>) -> Sender<()> {
     thread::spawn(move || {
         if receiver.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
             let _ = lock(&child).kill();
+            // All that wait for it now get an error that does not say so.
+            let _ = writeln!(
+                io::stderr(),
+                "contract: the server was killed after {LIMIT:?}"
+            );
         }
     });
     sender
@@ -339,23 +344,29 @@ pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// How many bytes that were written to this stream its peer's kernel has not
-/// acknowledged, as `/proc/net/tcp` says.
-pub fn unacknowledged(stream: &TcpStream) -> Result<u64> {
-    let local = in_proc(stream.local_addr()?)?;
-    let peer = in_proc(stream.peer_addr()?)?;
+/// How many of the bytes that were written to each of these streams its peer's
+/// kernel has not acknowledged, as `/proc/net/tcp` says.
+pub fn unacknowledged(streams: &[TcpStream]) -> Result<Vec<usize>> {
+    // Once for all: on a busy machine this is a long text.
     let sockets =
         fs::read_to_string("/proc/net/tcp").context("read /proc/net/tcp")?;
-    // Two addresses, the state, and the bytes in the two queues.
-    let (_, rest) = sockets
-        .split_once(&format!(" {local} {peer} "))
-        .context("the connection is not in /proc/net/tcp")?;
-    let unacknowledged = rest
-        .split_whitespace()
-        .nth(1)
-        .and_then(|queues| queues.split(':').next())
-        .context("no queues in /proc/net/tcp")?;
-    u64::from_str_radix(unacknowledged, 16).context("read /proc/net/tcp")
+    let mut all = Vec::new();
+    for stream in streams {
+        let local = in_proc(stream.local_addr()?)?;
+        let peer = stream.peer_addr().context("the connection has ended")?;
+        let peer = in_proc(peer)?;
+        // Two addresses, the state, and the bytes in the two queues.
+        let (_, rest) = sockets
+            .split_once(&format!(" {local} {peer} "))
+            .context("the connection is not in /proc/net/tcp")?;
+        let unacknowledged = rest
+            .split_whitespace()
+            .nth(1)
+            .and_then(|queues| queues.split(':').next())
+            .context("no queues in /proc/net/tcp")?;
+        all.push(usize::from_str_radix(unacknowledged, 16)?);
+    }
+    Ok(all)
 }
 
 /// An address as `/proc/net/tcp` writes it.

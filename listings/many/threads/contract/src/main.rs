@@ -54,11 +54,12 @@ const CASES: [Case; 11] = [
     on_linux("reset", reset),
     case("half-close", half_close),
     case("splits", splits),
-    on_linux("churn", churn),
     on_linux("descriptors", descriptors),
     on_linux("shutdown", shutdown),
     on_linux("idle", idle),
     case("limit", limit),
+    // It leaves many ports in TIME_WAIT.
+    on_linux("churn", churn),
 ];
 
 /// The server to test, and how.
@@ -325,7 +326,7 @@ fn reset(test: &Test) -> Result<()> {
     let server = test.start()?;
     let before = server.usage()?.descriptors;
     let mut witness = server.connect()?;
-    for i in 0..test.pick(200, 40) {
+    for i in 0..test.pick(100, 40) {
         let mut client = server.connect_small()?;
         match i % 4 {
             // At once: perhaps before `accept`.
@@ -569,11 +570,12 @@ fn shutdown(test: &Test) -> Result<()> {
     }
     let sent = send_until_stuck(&mut deaf)?;
     let until = Instant::now() + PATIENCE;
-    for client in &silent {
-        while unacknowledged(client)? > 0 {
-            ensure!(Instant::now() < until, "64 KiB do not arrive");
-            thread::sleep(Duration::from_millis(1));
-        }
+    while unacknowledged(&silent)?.iter().any(|bytes| *bytes > 0) {
+        ensure!(
+            Instant::now() < until,
+            "expected the server's kernel to take 64 KiB of each client"
+        );
+        thread::sleep(Duration::from_millis(1));
     }
 
     thread::scope(|scope| {
@@ -590,17 +592,14 @@ fn shutdown(test: &Test) -> Result<()> {
             begun.recv_timeout(PATIENCE).context("a busy client")?;
         }
         // What has arrived can no longer be taken back: it is to be answered.
-        let mut arrived = Vec::new();
-        for (client, sent) in deaf.iter().zip(&sent) {
-            arrived.push(sent - unacknowledged(client)? as usize);
-        }
+        let waiting = unacknowledged(&deaf)?;
         server.terminate()?;
         for busy in busy {
             joined(busy.join()).context("a busy client")?;
         }
         refused(&server)?;
         for (i, client) in deaf.iter_mut().enumerate() {
-            let arrived = arrived[i];
+            let arrived = sent[i] - waiting[i];
             let got = receive_prefix(client, &pattern(sent[i]))
                 .context("a client with full buffers")?;
             ensure!(
