@@ -81,6 +81,9 @@ pub fn html(figure: &Figure, program: &str, caption: &str) -> Result<String> {
             .retain(|work| work.begin < end && work.end > begin);
     }
     lanes.retain(|lane| lane.begin < end && lane.end.is_none_or(|end| end > begin));
+    if lanes.is_empty() {
+        bail!("{program} waits for nothing while packets cross");
+    }
     let lanes = folded(lanes);
     if lanes.len() > MOST {
         bail!(
@@ -284,9 +287,8 @@ fn folded(lanes: Vec<Lane>) -> Vec<Lane> {
     let mut folded: Vec<(Lane, Vec<String>)> = Vec::new();
     for (index, mut lane) in lanes.into_iter().enumerate() {
         let about_sockets = |whom: &Whom| matches!(whom, Whom::Peer(_) | Whom::Anyone);
-        lane.is_idle = index > 0
-            && !lane.waits.iter().any(|wait| about_sockets(&wait.whom))
-            && lane.work.is_empty();
+        lane.is_idle =
+            !lane.waits.iter().any(|wait| about_sockets(&wait.whom)) && lane.work.is_empty();
         let calls = |lane: &Lane| {
             let mut calls: Vec<String> = lane.waits.iter().map(|wait| wait.call.clone()).collect();
             calls.dedup();
@@ -295,14 +297,15 @@ fn folded(lanes: Vec<Lane>) -> Vec<Lane> {
         let name = lane.name.clone();
         let same = folded
             .iter_mut()
+            .skip(1)
             .find(|(other, _)| other.is_idle && calls(other) == calls(&lane));
-        match same.filter(|_| lane.is_idle) {
+        match same.filter(|_| lane.is_idle && index > 0) {
             Some((_, names)) => names.push(name),
             None => folded.push((lane, vec![name])),
         }
     }
-    // They stand below the others.
-    folded.sort_by_key(|(lane, _)| lane.is_idle);
+    // They stand below the others, but the main thread is always the first.
+    folded[1..].sort_by_key(|(lane, _)| lane.is_idle);
     folded
         .into_iter()
         .map(|(mut lane, names)| {
@@ -328,7 +331,7 @@ struct Page {
 const WIDE: Page = Page {
     class: "wide",
     width: 760,
-    left: 104,
+    left: 132,
     rows: 3,
     times: 8.0,
 };
@@ -475,7 +478,7 @@ impl Drawing<'_> {
         (y, bar): (i32, i32),
     ) {
         let middle = y + bar / 2;
-        let most = if page.is_narrow() { 40 } else { 14 };
+        let most = if page.is_narrow() { 40 } else { 16 };
         let name = escape(&crate::layout::cut(&lane.name, most));
         *out += &match page.is_narrow() {
             true => format!(
