@@ -286,11 +286,11 @@ impl Waits {
                     self.sockets.insert(made, (whom, end));
                 }
             }
-            ("close", Some(fd), _) => {
-                // Another thread may have got the number anew before this call was back.
-                if self.sockets.get(&fd).is_some_and(|(_, since)| *since <= at) {
-                    self.sockets.remove(&fd);
-                }
+            // Another thread may have got the number anew before this call was back.
+            ("close", Some(fd), _)
+                if self.sockets.get(&fd).is_some_and(|(_, since)| *since <= at) =>
+            {
+                self.sockets.remove(&fd);
             }
             _ => {}
         }
