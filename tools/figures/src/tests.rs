@@ -266,7 +266,6 @@ fn with_threads(what: &[(i64, &str)]) -> Recording {
     let file = SceneFile::at(&Path::new(REPOSITORY).join("src/tcp").join(SCENE));
     let mut recording = wire::load(&file).unwrap();
     for (at, what) in what {
-        let what = what.replace("000", "000");
         let json = format!("{{\"at_us\":{at}000,\"program\":0,{what}}}");
         recording
             .events
