@@ -1,3 +1,4 @@
+import errno
 import os
 import selectors
 import socket
@@ -49,7 +50,11 @@ done = 0
 for number in range(1, count + 1):
     stream = socket.socket()
     stream.setblocking(False)
-    stream.connect_ex((host, port))  # the answer is in SO_ERROR, later
+    error = stream.connect_ex((host, port))
+    if error not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+        print(f"connection {number}: {os.strerror(error)}", file=sys.stderr)
+        stream.close()
+        continue
     both = selectors.EVENT_READ | selectors.EVENT_WRITE
     selector.register(stream, both, Connection(number))
 
