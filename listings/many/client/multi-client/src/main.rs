@@ -44,11 +44,9 @@ fn run(args: &[String]) -> Result<()> {
     let deadline = Instant::now() + patience;
 
     let mut poll = Poll::new().context("make a poll")?;
-    let mut events = Events::with_capacity(1024);
     let mut open = HashMap::new();
-    let mut done = 0;
-    // None of these waits.
     for (number, addr) in (1..=count.get()).zip(addrs.iter().cycle()) {
+        // This does not wait.
         match Connection::start(*addr, Token(number), poll.registry()) {
             Ok(connection) => {
                 open.insert(Token(number), connection);
@@ -56,12 +54,36 @@ fn run(args: &[String]) -> Result<()> {
             Err(error) => log(format_args!("connection {number}: {error:#}")),
         }
     }
-    // All the waiting is here.
+    let done = finish(&mut poll, &mut open, deadline)?;
+
+    let mut late: Vec<_> = open.into_iter().collect();
+    late.sort_by_key(|(token, _)| *token);
+    for (Token(number), connection) in late {
+        let late = connection.late();
+        log(format_args!("connection {number}: {late} for {patience:?}"));
+    }
+    println!("{done} of {count} done");
+    ensure!(done == count.get(), "{} failed", count.get() - done);
+    Ok(())
+}
+// ANCHOR_END: run
+
+// ANCHOR: finish
+/// Goes on with each connection whenever it can; returns how many have done
+/// all of it. What is still open at the deadline stays in the map.
+fn finish(
+    poll: &mut Poll,
+    open: &mut HashMap<Token, Connection>,
+    deadline: Instant,
+) -> Result<usize> {
+    let mut events = Events::with_capacity(1024);
+    let mut done = 0;
     while !open.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
         }
+        // All the waiting is here.
         match poll.poll(&mut events, Some(left)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result.context("wait for events")?,
@@ -85,17 +107,9 @@ fn run(args: &[String]) -> Result<()> {
             open.remove(&token); // closes it
         }
     }
-    let mut late: Vec<_> = open.into_iter().collect();
-    late.sort_by_key(|(token, _)| *token);
-    for (Token(number), connection) in late {
-        let late = connection.late();
-        log(format_args!("connection {number}: {late} for {patience:?}"));
-    }
-    println!("{done} of {count} done");
-    ensure!(done == count.get(), "{} failed", count.get() - done);
-    Ok(())
+    Ok(done)
 }
-// ANCHOR_END: run
+// ANCHOR_END: finish
 
 // ANCHOR: start
 struct Connection {

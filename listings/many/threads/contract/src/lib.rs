@@ -210,7 +210,8 @@ impl Server {
 
     /// For a failure: whether the server has ended, and its last log line.
     pub fn last_words(&self) -> String {
-        let Ok(Some(status)) = lock(&self.child).try_wait() else {
+        // Its sockets are closed a moment before it has ended.
+        let Ok(status) = self.wait(Duration::from_millis(100)) else {
             return String::new();
         };
         let log = fs::read(&self.log).unwrap_or_default();
