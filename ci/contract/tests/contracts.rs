@@ -2,6 +2,8 @@
 //!
 //! A case is a test of its own. The small numbers are run, and with `CI` set the full ones.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -70,6 +72,10 @@ const SERVERS: &[Server] = &[
 /// With this status `uring-server` says that the kernel, or a sandbox, does not let it use io_uring.
 const NOT_ALLOWED: &str = "the server has ended with exit status: 3,";
 
+/// Where the outputs are that a page shows, each made by running `contract` with one server.
+const OUTPUT: &str = "listings/many/threads/contract/output";
+const AGAIN: &str = "make it again: target/debug/contract target/debug/SERVER > output/SERVER.txt";
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Most of a case is waiting.
@@ -94,7 +100,7 @@ fn trials() -> Result<Vec<Trial>> {
         .output()
         .context("run contract --list")?;
     let listed = String::from_utf8(listed.stdout)?;
-    let cases: Vec<&str> = listed.lines().collect();
+    let mut cases: Vec<&str> = listed.lines().collect();
     for server in SERVERS {
         for (case, _) in server.fails {
             ensure!(
@@ -105,8 +111,20 @@ fn trials() -> Result<Vec<Trial>> {
         }
     }
 
+    let outputs = outputs(&root)?;
     let mut trials = Vec::new();
-    // Case by case, so that those that use much of a processor do not meet.
+    for (path, output) in &outputs {
+        // A line begins with the name of its case.
+        let names = output.lines().filter_map(|line| line.split(':').next());
+        let all = names.eq(cases.iter().copied());
+        let said = format!("{path} is not of the cases that there are; {AGAIN}");
+        trials.push(Trial::test(format!("{path}: has each case"), move || {
+            if all { Ok(()) } else { Err(said.into()) }
+        }));
+    }
+    // What leaves many ports in TIME_WAIT comes last. The others look through a list of all of them.
+    cases.sort_by_key(|case| *case == "churn");
+    // Case by case, so that those of one server, with one reason to fail, do not wait for each other.
     for case in cases {
         for server in SERVERS {
             let name = [&[server.name], server.args].concat().join(" ");
@@ -119,12 +137,21 @@ fn trials() -> Result<Vec<Trial>> {
                 .arg(programs.join(server.name))
                 .args(server.args);
             let is_here = is_here(&root, server);
+            let line = |output: &str| {
+                let found = output
+                    .lines()
+                    .find(|line| line.starts_with(&format!("{case}:")));
+                found.map(str::to_string)
+            };
+            let recorded = outputs
+                .get(&format!("{OUTPUT}/{}.txt", server.name))
+                .and_then(|output| line(output));
             let expected = server.fails.iter().find(|(failed, _)| *failed == case);
             let why = expected.map(|(_, why)| *why);
             trials.push(Trial::ignorable_test(
                 format!("{name}: {case}"),
                 move || match is_here {
-                    true => check(command, why),
+                    true => check(command, why, recorded.as_deref()),
                     false => skip("there is no such server"),
                 },
             ));
@@ -156,8 +183,36 @@ fn build(root: &Path) -> Result<PathBuf> {
     Ok(Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("debug"))
 }
 
+/// What `contract` says of some servers, as a page shows it, by its path.
+fn outputs(root: &Path) -> Result<BTreeMap<String, String>> {
+    let mut outputs = BTreeMap::new();
+    for file in root.join(OUTPUT).read_dir().into_iter().flatten() {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        outputs.insert(format!("{OUTPUT}/{name}"), fs::read_to_string(file.path())?);
+    }
+    Ok(outputs)
+}
+
+/// Ports and times differ from run to run.
+fn without_numbers(text: &str) -> String {
+    let mut without = String::new();
+    for letter in text.chars() {
+        match letter.is_ascii_digit() {
+            false => without.push(letter),
+            true if without.ends_with('#') => {}
+            true => without.push('#'),
+        }
+    }
+    without
+}
+
 /// Runs one case, which is expected to fail if there is a reason why.
-fn check(mut command: Command, why: Option<&str>) -> Result<Completion, Failed> {
+fn check(
+    mut command: Command,
+    why: Option<&str>,
+    recorded: Option<&str>,
+) -> Result<Completion, Failed> {
     let output = command
         .output()
         .map_err(|error| format!("run contract: {error}"))?;
@@ -170,8 +225,12 @@ fn check(mut command: Command, why: Option<&str>) -> Result<Completion, Failed> 
         return skip(said);
     }
     match (output.status.code(), why) {
-        (Some(0), None) => Ok(Completion::Completed),
-        (Some(1), Some(_)) => Ok(Completion::Completed),
+        (Some(0), None) | (Some(1), Some(_)) => match recorded {
+            Some(recorded) if without_numbers(recorded) != without_numbers(said) => {
+                Err(format!("a page shows `{recorded}`, now it is `{said}`; {AGAIN}").into())
+            }
+            _ => Ok(Completion::Completed),
+        },
         (Some(0), Some(why)) => Err(Failed::from(format!(
             "it was expected to fail, because {why}; it passed"
         ))),
