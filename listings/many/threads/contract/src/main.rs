@@ -6,7 +6,7 @@ use std::env;
 use std::hash::BuildHasher;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -489,11 +489,13 @@ fn churn(test: &Test) -> Result<()> {
 /// Makes so many connections, one after the other. Half of them get an answer
 /// and close; the others only knock, and end with a reset.
 fn visit(server: &Server, count: u32) -> Result<()> {
+    let [.., high, low] = process::id().to_be_bytes();
     for i in 0..count {
-        // A connection that we close keeps its port for a minute. Addresses
-        // of 127/8 have 28 thousand ephemeral ports each, on Linux.
-        let [high, low] = ((i / 10_000) as u16 + 1).to_be_bytes();
-        let source = Ipv4Addr::new(127, 1, high, low);
+        // A connection that we close keeps its port for a minute, and the
+        // search for a free one becomes slow long before there is none. Each
+        // address of 127/8 has ports of its own, on Linux.
+        let last = (i / 1000 % 250) as u8 + 1;
+        let source = Ipv4Addr::new(127, high | 128, low, last);
         let visitor = || -> Result<()> {
             let mut client = server.connect_from(Some(source))?;
             if i % 2 == 0 {
