@@ -3,8 +3,10 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::hint;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::panic;
 use std::path::PathBuf;
 use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -160,15 +162,7 @@ impl Server {
             .with_context(|| {
                 format!("the server has no memory{}", self.last_words())
             })?;
-        // The name of the program stands in brackets and may hold anything.
-        let stat = read("stat")?;
-        let (_, fields) = stat.rsplit_once(')').context("stat has no )")?;
-        let cpu = fields
-            .split_whitespace()
-            .skip(11) // what follows are user and system time
-            .take(2)
-            .map(|ticks| ticks.parse::<u64>().context("time in stat"))
-            .sum::<Result<u64>>()?;
+        let cpu = time_in(&read("stat")?)?;
         let descriptors = fs::read_dir(folder.join("fd"))
             .context("count the descriptors of the server")?
             .count();
@@ -177,6 +171,16 @@ impl Server {
             memory,
             cpu,
         })
+    }
+
+    /// Watches the server for a second, or longer on a busy machine. Returns
+    /// for how many hundredths of a second it ran, and for how many it would
+    /// have if it never waited: a thread of ours that never does is the measure.
+    pub fn running(&self) -> Result<(u64, u64)> {
+        let before = self.usage()?.cpu;
+        let measure = thread::spawn(spin).join();
+        let measure = measure.unwrap_or_else(|p| panic::resume_unwind(p))?;
+        Ok((self.usage()?.cpu - before, measure))
     }
 
     /// How many lines the server has logged.
@@ -228,6 +232,36 @@ impl Drop for Server {
         let _ = child.wait();
         let _ = fs::remove_file(&self.log);
     }
+}
+
+/// Runs for a second, or until it has had a fair part of a processor; returns
+/// for how many hundredths of a second it really ran.
+fn spin() -> Result<u64> {
+    let begun = Instant::now();
+    loop {
+        for _ in 0..1_000_000 {
+            hint::spin_loop();
+        }
+        let stat = fs::read_to_string("/proc/thread-self/stat")
+            .context("read /proc/thread-self/stat")?;
+        let time = time_in(&stat)?;
+        let passed = begun.elapsed().as_secs();
+        if (passed >= 1 && time >= 20) || passed >= 10 {
+            return Ok(time);
+        }
+    }
+}
+
+/// The user and system time in a `stat` of `/proc`, in hundredths of a second.
+fn time_in(stat: &str) -> Result<u64> {
+    // The name of the program stands in brackets and may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("stat has no )")?;
+    fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().context("time in stat"))
+        .sum()
 }
 
 /// A child has no state that a panic could leave half made.
