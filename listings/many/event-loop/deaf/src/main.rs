@@ -102,7 +102,7 @@ fn go_on(client: Token, clients: &mut Clients, drain: bool) {
 
 // ANCHOR: drain
 fn echo(stream: &mut TcpStream, drain: bool) -> io::Result<()> {
-    let mut buffer = [0; 16];
+    let mut buffer = [0; 8];
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => return Ok(()),

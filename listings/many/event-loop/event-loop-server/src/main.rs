@@ -147,7 +147,9 @@ struct Server {
     /// When the last client has to go.
     end: Option<Instant>,
 }
+// ANCHOR_END: server
 
+// ANCHOR: connection
 struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
@@ -179,7 +181,7 @@ enum Next {
     Turn,
     Closed,
 }
-// ANCHOR_END: server
+// ANCHOR_END: connection
 
 impl Server {
     fn new(
@@ -340,26 +342,17 @@ impl Server {
         let Some(Some(connection)) = self.connections.get_mut(index) else {
             return;
         };
-        let peer = connection.peer;
         let registry = self.poll.registry();
-        let next = connection.turn(&mut self.buffer, drain, self.now).and_then(
-            |next| {
-                connection.wait_for(&next, registry, Token(index))?;
-                Ok(next)
-            },
-        );
-        match next {
-            Ok(Next::Closed) => {
-                let count = connection.count;
-                self.close(index);
-                log(format_args!("{peer}: closed after {count} bytes"));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                self.close(index);
-                log(format_args!("{peer}: {error}"));
-            }
-        }
+        let open = connection
+            .turn(&mut self.buffer, drain, self.now)
+            .and_then(|next| connection.wait_for(next, registry, index));
+        let end = match open {
+            Ok(true) => return,
+            Ok(false) => format!("closed after {} bytes", connection.count),
+            Err(error) => error.to_string(),
+        };
+        log(format_args!("{}: {end}", connection.peer));
+        self.close(index);
     }
 
     fn close(&mut self, index: usize) {
@@ -562,23 +555,24 @@ impl Connection {
 
     // ANCHOR: interest
     /// Tells the selector what to look for, if that is not what it was told
-    /// before. To tell it again is how to hear of what is there already.
+    /// before; returns whether the connection is still open.
     fn wait_for(
         &mut self,
-        next: &Next,
+        next: Next,
         registry: &Registry,
-        token: Token,
-    ) -> io::Result<()> {
+        index: usize,
+    ) -> io::Result<bool> {
         let interest = match next {
             Next::Readable | Next::Turn => READ,
             Next::Writable => Interest::WRITABLE,
-            Next::Closed => return Ok(()),
+            Next::Closed => return Ok(false),
         };
+        // To tell it again is how to hear of what is there already.
         if interest != self.interest || matches!(next, Next::Turn) {
-            registry.reregister(&mut self.stream, token, interest)?;
+            registry.reregister(&mut self.stream, Token(index), interest)?;
             self.interest = interest;
         }
-        Ok(())
+        Ok(true)
     }
     // ANCHOR_END: interest
 }

@@ -396,14 +396,18 @@ mod unix {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn idle_clients_cost_no_processor_time() {
+    fn idle_clients_cost_no_processor_time_and_little_memory() {
         let mut server = server(&[]);
         let addr = server.address();
+        ask(&mut connect(addr), b"hello");
+        let empty = memory(server.id()).unwrap();
         let mut clients: Vec<TcpStream> =
-            (0..200).map(|_| connect(addr)).collect();
+            (0..400).map(|_| connect(addr)).collect();
         for client in &mut clients {
             ask(client, b"hello");
         }
+        let full = memory(server.id()).unwrap();
+        assert!(full - empty < 400, "from {empty} to {full} KiB");
         let before = used(&server);
         thread::sleep(Duration::from_secs(1));
         let spent = used(&server) - before;
