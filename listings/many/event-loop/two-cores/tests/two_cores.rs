@@ -27,7 +27,7 @@ fn compare(stdout: &[String]) {
     let words = |text: &str| -> Vec<String> {
         let words = text.split_whitespace();
         words
-            .filter(|word| word.parse::<u64>().is_err())
+            .filter(|word| word.parse::<f64>().is_err())
             .map(String::from)
             .collect()
     };
@@ -35,14 +35,7 @@ fn compare(stdout: &[String]) {
     assert_eq!(words(&stdout.join("\n")), words(&page));
 }
 
-/// The first number in a line.
-fn number(line: &str) -> u64 {
-    line.split_whitespace()
-        .find_map(|word| word.parse().ok())
-        .unwrap_or_else(|| panic!("no number in {line:?}"))
-}
-
-/// Two numbers, and what they say holds when nobody else uses the cores.
+/// What the numbers say holds when nobody else uses the cores.
 #[cfg(target_os = "linux")]
 #[test]
 fn waiting_needs_no_second_core_and_computing_does() {
@@ -65,7 +58,7 @@ fn waiting_needs_no_second_core_and_computing_does() {
         });
         let computing = two.0 < 0.85 * at_once.0;
         let waiting = at_once.1 < 0.75 * one.1;
-        if computing && waiting && number(&stdout[1]) > 0 {
+        if computing && waiting {
             return;
         }
         seen.push(stdout);
