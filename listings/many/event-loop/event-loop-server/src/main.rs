@@ -71,7 +71,9 @@ fn run(args: &[String]) -> Result<()> {
         None => IDLE,
     };
     let idle = Duration::from_secs(idle.into());
+    // ANCHOR_END: run
 
+    // ANCHOR: waker
     let mut listener = listen(addr).with_context(|| format!("bind {addr}"))?;
     let poll = Poll::new().context("ask for a selector")?;
     let registry = poll.registry();
@@ -88,7 +90,7 @@ fn run(args: &[String]) -> Result<()> {
     log(format_args!("served {served} connections"));
     Ok(())
 }
-// ANCHOR_END: run
+// ANCHOR_END: waker
 
 /// The first of the addresses that can be had.
 fn listen(addr: &str) -> io::Result<TcpListener> {
