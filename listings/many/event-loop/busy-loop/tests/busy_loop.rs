@@ -32,7 +32,7 @@ fn nobody_waits_for_anybody_and_the_loop_never_rests() {
     let words: Vec<&str> = end.split_whitespace().collect();
     assert_eq!(words[1..4], ["0", "bytes", "in"], "{end}");
     let reads: u64 = words[4].parse().unwrap();
-    assert!(reads > 100, "{end}");
+    assert!(reads >= 100, "{end}");
     drop(second);
     assert!(server.log().contains(": 500 bytes in "));
 }
