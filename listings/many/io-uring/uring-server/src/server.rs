@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use socket2::SockRef;
 use uring_server::ring::{Buffer, Event, Refusal, Ring};
 
 /// How many connections are served at once, unless the second argument says
@@ -69,6 +70,8 @@ fn run(ring: Ring, addr: &str, connections: &str, idle: &str) -> Result<()> {
         .with_context(|| format!("{idle} as a number of seconds"))?;
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
+    // On Linux the connections inherit it: no echo waits for an ACK.
+    SockRef::from(&listener).set_tcp_nodelay(true)?;
     // The ring can wait for a socket; a signal is not one, so it writes to one.
     let (signalled, signal) = UnixStream::pair().context("socketpair")?;
     ctrlc::set_handler(move || {
@@ -471,9 +474,10 @@ impl Server {
 }
 
 // ANCHOR: log
-/// Writes a line to the log. `eprintln!` would end the server with a panic when
-/// the log can't be written: the disk is full, or nobody reads the pipe.
+/// Writes a line to the log, with one system call. `eprintln!` would end the
+/// server with a panic when the log can't be written: the disk is full, or
+/// nobody reads the pipe.
 fn log(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 // ANCHOR_END: log

@@ -39,7 +39,7 @@ fn an_empty_pool_is_an_error_and_asking_again_gets_the_bytes() {
             socket.send_to(b"hello", addr).unwrap();
         }
     }
-    let mut asked = vec![0; 10];
+    let mut asked = [0; 10];
     let (mut received, mut empty) = (0, 0);
     let mut events = Vec::new();
     while received < 800 {

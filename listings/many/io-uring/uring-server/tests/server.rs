@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -162,6 +162,16 @@ fn no_more_connections_are_accepted_than_the_limit_says() {
         .unwrap();
     let error = again(|| others[2].read(&mut reply)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
+}
+
+/// A small reply after another small one would else wait for an ACK.
+#[test]
+fn accepted_connections_inherit_no_delay() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    SockRef::from(&listener).set_tcp_nodelay(true).unwrap();
+    let _client = connect(listener.local_addr().unwrap());
+    let (accepted, _) = listener.accept().unwrap();
+    assert!(accepted.nodelay().unwrap());
 }
 
 #[test]
