@@ -44,7 +44,6 @@ pub enum Event {
 }
 // ANCHOR_END: event
 
-// ANCHOR: buffer
 /// Bytes that were received, or are to be sent.
 #[derive(Default)]
 pub struct Buffer {
@@ -59,7 +58,6 @@ impl Buffer {
         self.start = self.end.min(self.start + count);
     }
 }
-// ANCHOR_END: buffer
 
 impl Deref for Buffer {
     type Target = [u8];
@@ -79,7 +77,6 @@ impl From<Vec<u8>> for Buffer {
     }
 }
 
-// ANCHOR: ring
 pub struct Ring {
     uring: IoUring,
     /// Requests that found the queue full.
@@ -95,7 +92,6 @@ pub struct Ring {
     empty: Vec<u16>,
     spare: Vec<Vec<u8>>,
 }
-// ANCHOR_END: ring
 
 /// A list of buffers as the kernel reads it (`struct io_uring_buf_ring`). The
 /// alignment is that of the largest page that Linux has.
@@ -391,7 +387,6 @@ impl Drop for Ring {
 }
 // ANCHOR_END: drop
 
-// ANCHOR: user_data
 /// What a completion completes. With the key it travels through the kernel and
 /// back, as 64 bits that mean nothing to it.
 #[derive(Clone, Copy)]
@@ -422,7 +417,6 @@ impl Kind {
         kinds.get(kind).copied().unwrap_or(Kind::Ignore)
     }
 }
-// ANCHOR_END: user_data
 
 fn fd(of: &impl AsFd) -> Fd {
     Fd(of.as_fd().as_raw_fd())

@@ -33,7 +33,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// The exit status where there is no io_uring.
 const UNAVAILABLE: u8 = 3;
 
-// ANCHOR: main
 pub fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:7135".to_string());
@@ -58,9 +57,7 @@ pub fn main() -> ExitCode {
         }
     }
 }
-// ANCHOR_END: main
 
-// ANCHOR: run
 fn run(ring: Ring, addr: &str, connections: &str, idle: &str) -> Result<()> {
     let limit: NonZeroU32 = connections
         .parse()
@@ -98,9 +95,7 @@ fn run(ring: Ring, addr: &str, connections: &str, idle: &str) -> Result<()> {
     .serve()
     .context("io_uring")
 }
-// ANCHOR_END: run
 
-// ANCHOR: server
 struct Server {
     ring: Ring,
     listener: Option<TcpListener>,
@@ -153,7 +148,6 @@ enum Phase {
     /// It is over. The requests with the kernel have yet to complete.
     Dead,
 }
-// ANCHOR_END: server
 
 impl Server {
     // ANCHOR: serve
@@ -307,7 +301,6 @@ impl Server {
     }
     // ANCHOR_END: received
 
-    // ANCHOR: sent
     fn sent(
         &mut self,
         key: u32,
@@ -340,7 +333,6 @@ impl Server {
         }
         self.next(key);
     }
-    // ANCHOR_END: sent
 
     // ANCHOR: next
     /// Makes the requests that the state of a connection asks for.
@@ -388,7 +380,6 @@ impl Server {
     }
     // ANCHOR_END: next
 
-    // ANCHOR: end
     /// Gives a connection up. It is closed when all its requests are back.
     fn end(&mut self, key: u32, why: &dyn Display) {
         let Some(connection) = &mut self.slots[key as usize] else {
@@ -415,9 +406,7 @@ impl Server {
         self.free.push(key);
         self.refused = false;
     }
-    // ANCHOR_END: end
 
-    // ANCHOR: sweep
     /// Each second: ends what has made no progress, and what outlasts the
     /// grace.
     fn sweep(&mut self) {
@@ -445,7 +434,6 @@ impl Server {
             self.next(key);
         }
     }
-    // ANCHOR_END: sweep
 
     // ANCHOR: stop
     /// SIGINT or SIGTERM: no new connection, and of the old ones what has
@@ -473,11 +461,9 @@ impl Server {
     // ANCHOR_END: stop
 }
 
-// ANCHOR: log
 /// Writes a line to the log, with one system call. `eprintln!` would end the
 /// server with a panic when the log can't be written: the disk is full, or
 /// nobody reads the pipe.
 fn log(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
-// ANCHOR_END: log
