@@ -17,8 +17,9 @@ const REQUESTS: u32 = 1024;
 const COMPLETIONS: u32 = 8192;
 /// How many bytes one buffer of the pool holds.
 pub const BUFFER: usize = 4096;
-/// How many buffers the kernel has to receive into; a power of two.
-const POOL: u16 = 512;
+/// How many buffers the kernel has to receive into; a power of two. All of
+/// them together fit into the cache of a core.
+const POOL: u16 = 128;
 /// The name of the pool; a ring may have several.
 const GROUP: u16 = 0;
 

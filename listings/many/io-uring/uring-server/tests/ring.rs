@@ -29,7 +29,7 @@ fn pair() -> (TcpStream, TcpStream) {
 #[test]
 fn an_empty_pool_is_an_error_and_asking_again_gets_the_bytes() {
     let Some(mut ring) = ring() else { return };
-    // 800 datagrams wait, and the pool has 512 buffers.
+    // 800 datagrams wait, and the pool has 128 buffers.
     let sockets: Vec<UdpSocket> = (0..10)
         .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
         .collect();
@@ -67,7 +67,7 @@ fn an_empty_pool_is_an_error_and_asking_again_gets_the_bytes() {
             }
         }
     }
-    assert!(empty >= 800 - 512, "{empty}");
+    assert!(empty >= 800 - 128, "{empty}");
 }
 // ANCHOR_END: empty
 
