@@ -154,14 +154,15 @@ impl Server {
     fn serve(mut self) -> io::Result<()> {
         self.ring.poll(&self.signalled);
         self.ring.tick();
+        self.accept();
         let mut events = Vec::new();
         while self.listener.is_some() || self.live() > 0 {
-            self.accept();
             self.ring.wait(&mut events)?;
             self.now = Instant::now();
             for event in events.drain(..) {
                 self.handle(event);
             }
+            self.accept();
         }
         log(format_args!("served {} connections", self.served));
         Ok(())

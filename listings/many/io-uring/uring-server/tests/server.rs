@@ -276,6 +276,29 @@ fn a_server_that_is_told_to_stop_answers_what_it_has_and_ends_the_stream() {
     assert_eq!(log.last().unwrap(), "served 2 connections");
 }
 
+/// The tick comes once a second: who waited for it would take half a second
+/// on average.
+#[test]
+fn a_server_without_clients_stops_at_once() {
+    if !io_uring() {
+        return;
+    }
+    let mut fastest = DEADLINE;
+    for _ in 0..10 {
+        let (server, _) = start(&[]);
+        let start = Instant::now();
+        terminate(&server);
+        let (status, _, log) = server.finish();
+        assert!(status.success(), "{status}");
+        assert_eq!(log, ["served 0 connections"]);
+        fastest = fastest.min(start.elapsed());
+        if fastest < Duration::from_millis(300) {
+            return;
+        }
+    }
+    panic!("{fastest:?} at best");
+}
+
 #[test]
 fn a_peer_that_does_not_close_is_left_after_the_grace() {
     if !io_uring() {
