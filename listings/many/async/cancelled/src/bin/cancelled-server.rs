@@ -20,7 +20,7 @@ const LIMIT: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the log says how many frames there were.
-const EVERY: Duration = Duration::from_millis(150);
+const EVERY: Duration = Duration::from_millis(160);
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
