@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::runtime::{Builder, Runtime};
 use tokio::select;
 use tokio::sync::Semaphore;
@@ -26,6 +26,9 @@ use tokio_util::task::TaskTracker;
 /// How much is read at once, and so how much of a peer's answers waits here
 /// at most, in bytes. The kernel's buffers hold more.
 const PIECE: usize = 16 * 1024;
+
+/// How many finished connections the kernel may keep for us.
+const BACKLOG: u32 = 4096;
 
 /// How long the clients may take to close once the server has been told to
 /// stop.
@@ -83,9 +86,8 @@ fn runtime(threads: NonZeroUsize) -> io::Result<Runtime> {
 // ANCHOR: run
 async fn run(addr: &str, connections: usize, idle: Duration) -> Result<()> {
     let signal = signal().context("ask for signals")?;
-    let listener = TcpListener::bind(addr)
-        .await
-        .with_context(|| format!("bind {addr}"))?;
+    let listener =
+        listen(addr).await.with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);
 
     let stop = CancellationToken::new();
@@ -106,6 +108,31 @@ async fn run(addr: &str, connections: usize, idle: Duration) -> Result<()> {
     Ok(())
 }
 // ANCHOR_END: run
+
+// ANCHOR: listen
+/// `TcpListener::bind`, which asks for a backlog of 128, with a longer one.
+async fn listen(addr: &str) -> io::Result<TcpListener> {
+    let mut failure = ErrorKind::AddrNotAvailable.into();
+    for addr in lookup_host(addr).await? {
+        match listen_at(addr) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+// ANCHOR_END: listen
 
 // ANCHOR: accept
 /// Starts a task for each connection. Ends only by being dropped.
@@ -186,7 +213,7 @@ async fn echo(
             bytes = timeout(idle, receive(stream)) => bytes,
         };
         let Ok(bytes) = bytes else {
-            bail!("silent for {idle:?}");
+            bail!("no progress for {idle:?}");
         };
         let bytes = bytes?;
         if bytes.is_empty() {
@@ -205,7 +232,7 @@ async fn send(
 ) -> Result<()> {
     while !bytes.is_empty() {
         let Ok(n) = timeout(idle, stream.write(bytes)).await else {
-            bail!("reads nothing for {idle:?}");
+            bail!("no progress for {idle:?}");
         };
         bytes = &bytes[n?..];
     }

@@ -117,7 +117,10 @@ fn silence_meets_the_deadline() {
     assert!(server.log().ends_with(": connected"));
     assert_eq!(stream.read(&mut [0; 9]).unwrap(), 0);
     let line = server.log();
-    assert!(line.ends_with(": silent for 1s, after 5 bytes"), "{line}");
+    assert!(
+        line.ends_with(": no progress for 1s, after 5 bytes"),
+        "{line}"
+    );
 }
 
 #[cfg(unix)]
