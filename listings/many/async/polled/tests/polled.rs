@@ -19,22 +19,22 @@ fn each_poll_goes_on_where_the_last_one_stopped() {
     stream.set_nodelay(true).unwrap();
     assert!(server.line().starts_with("called: "));
     assert_eq!(server.line(), "poll");
-    assert_eq!(server.line(), "  the length");
+    assert_eq!(server.line(), "word: the length");
     assert_eq!(server.line(), "Pending");
 
     stream.write_all(&[0, 5]).unwrap();
     assert_eq!(server.line(), "poll");
-    assert_eq!(server.line(), "  5 bytes");
+    assert_eq!(server.line(), "word: 5 bytes");
     assert_eq!(server.line(), "Pending");
 
     // No line of the function is printed: it is in the middle of one.
-    stream.write_all(b"hel").unwrap();
+    stream.write_all(b"he").unwrap();
     assert_eq!(server.line(), "poll");
     assert_eq!(server.line(), "Pending");
 
-    stream.write_all(b"lo").unwrap();
+    stream.write_all(b"llo").unwrap();
     assert_eq!(server.line(), "poll");
-    assert_eq!(server.line(), "  all of it");
+    assert_eq!(server.line(), "word: all of it");
     assert_eq!(server.line(), "Ready(\"hello\")");
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }

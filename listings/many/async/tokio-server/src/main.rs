@@ -177,6 +177,9 @@ async fn accept(
     }
 }
 
+// ANCHOR_END: accept
+
+// ANCHOR: serve
 async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
@@ -192,7 +195,7 @@ async fn serve(
         }
     }
 }
-// ANCHOR_END: accept
+// ANCHOR_END: serve
 
 // ANCHOR: echo
 /// Sends back what arrives, until the peer closes its side or the server is

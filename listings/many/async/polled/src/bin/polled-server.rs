@@ -37,14 +37,14 @@ fn run(addr: &str) -> Result<()> {
 // ANCHOR: word
 /// A length of two bytes, big-endian, and then as many bytes.
 async fn word(stream: &TcpStream) -> io::Result<String> {
-    println!("  the length");
+    println!("word: the length");
     let mut length = [0; 2];
     read_exact(stream, &mut length).await?;
     let length = u16::from_be_bytes(length);
-    println!("  {length} bytes");
+    println!("word: {length} bytes");
     let mut word = vec![0; length.into()];
     read_exact(stream, &mut word).await?;
-    println!("  all of it");
+    println!("word: all of it");
     Ok(String::from_utf8_lossy(&word).into_owned())
 }
 // ANCHOR_END: word
@@ -77,10 +77,7 @@ fn drive(mut stream: TcpStream) -> Result<()> {
     let mut events = Events::with_capacity(8);
 
     let mut future: Pin<&mut _> = pin!(word(&stream));
-    println!(
-        "called: {} bytes, and nothing has run",
-        size_of_val(&*future)
-    );
+    println!("called: a future of {} bytes", size_of_val(&*future));
     let mut cx = task::Context::from_waker(Waker::noop());
     loop {
         println!("poll");
