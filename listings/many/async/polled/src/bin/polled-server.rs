@@ -2,7 +2,7 @@ use std::env;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpListener;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ fn drive(mut stream: TcpStream) -> Result<()> {
     epoll.registry().register(&mut stream, Token(0), interest)?;
     let mut events = Events::with_capacity(8);
 
-    let mut future: Pin<&mut _> = pin!(word(&stream));
+    let mut future = pin!(word(&stream));
     println!("called: a future of {} bytes", size_of_val(&*future));
     let mut cx = task::Context::from_waker(Waker::noop());
     loop {
