@@ -176,7 +176,6 @@ async fn accept(
         });
     }
 }
-
 // ANCHOR_END: accept
 
 // ANCHOR: serve
@@ -226,7 +225,9 @@ async fn echo(
         send(stream, &bytes, idle).await?;
     }
 }
+// ANCHOR_END: echo
 
+// ANCHOR: send
 /// `write_all`, with a deadline for each step and not for the whole.
 async fn send(
     stream: &mut TcpStream,
@@ -241,7 +242,7 @@ async fn send(
     }
     Ok(())
 }
-// ANCHOR_END: echo
+// ANCHOR_END: send
 
 // ANCHOR: receive
 /// What has arrived; nothing at the end of the stream. Dropped early, it has
