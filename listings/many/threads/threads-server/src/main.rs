@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
@@ -103,7 +103,7 @@ struct Server {
 #[derive(Default)]
 struct State {
     /// Who is connected, by a number that nobody else has.
-    open: HashMap<u64, Arc<Connection>>,
+    open: BTreeMap<u64, Arc<Connection>>,
     served: u64,
 }
 
