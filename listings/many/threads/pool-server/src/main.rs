@@ -40,7 +40,6 @@ fn main() -> ExitCode {
     }
 }
 
-// ANCHOR: run
 fn run(addr: &str, workers: &str, idle: &str) -> Result<()> {
     let workers: NonZeroU32 = workers
         .parse()
@@ -101,9 +100,7 @@ fn run(addr: &str, workers: &str, idle: &str) -> Result<()> {
     log(format_args!("served {served} connections"));
     Ok(())
 }
-// ANCHOR_END: run
 
-// ANCHOR: server
 struct Server {
     idle: Duration,
     stopping: AtomicBool,
@@ -124,7 +121,6 @@ struct Connection {
     /// Whether our end of stream was sent. Locked while an answer is made.
     ended: Mutex<bool>,
 }
-// ANCHOR_END: server
 
 type Client = (TcpStream, SocketAddr);
 
@@ -180,7 +176,6 @@ fn work(
 }
 // ANCHOR_END: work
 
-// ANCHOR: place
 /// A place among the open connections. It is given back when its client has
 /// been served, however that ends.
 struct Place {
@@ -213,18 +208,14 @@ impl Drop for Place {
         self.server.left.notify_one();
     }
 }
-// ANCHOR_END: place
 
-// ANCHOR: room
 impl Server {
     fn wait_for_leaver(&self, at_most: Duration) {
         let state = lock(&self.state);
         // Woken early or for nothing: then the caller tries once more.
         let _ = self.left.wait_timeout(state, at_most);
     }
-    // ANCHOR_END: room
 
-    // ANCHOR: stop
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
@@ -262,9 +253,7 @@ impl Connection {
         }
     }
 }
-// ANCHOR_END: stop
 
-// ANCHOR: serve
 fn serve(place: &Place, peer: SocketAddr) {
     let idle = place.server.idle;
     match echo(&place.connection, &place.server) {
@@ -312,9 +301,7 @@ fn echo(connection: &Connection, server: &Server) -> io::Result<u64> {
     count += finish(connection, &mut buffer)?;
     Ok(count)
 }
-// ANCHOR_END: serve
 
-// ANCHOR: finish
 /// Answers what has arrived, says that there is no more, and then reads until
 /// the peer has closed: a close with unread bytes would be a reset.
 fn finish(connection: &Connection, buffer: &mut [u8]) -> io::Result<u64> {
@@ -343,9 +330,7 @@ fn finish(connection: &Connection, buffer: &mut [u8]) -> io::Result<u64> {
         }
     }
 }
-// ANCHOR_END: finish
 
-// ANCHOR: waker
 /// A connection to ourselves, which ends an `accept` that waits. It is made
 /// ready beforehand, because there may be no descriptor left when it is needed.
 struct Waker {
@@ -379,7 +364,6 @@ impl Waker {
         self.socket.connect_timeout(&self.to.into(), GRACE)
     }
 }
-// ANCHOR_END: waker
 
 /// A thread that panicked must not take the others along.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
