@@ -75,6 +75,7 @@ fn run(addr: &str, workers: &str, idle: &str) -> Result<()> {
         let waiting = Arc::clone(&waiting);
         let alive = alive.clone();
         thread::Builder::new()
+            .name(format!("worker {number}"))
             .stack_size(STACK)
             .spawn(move || work(&server, &waiting, alive))
             .with_context(|| format!("start worker {number}"))?;
@@ -82,6 +83,7 @@ fn run(addr: &str, workers: &str, idle: &str) -> Result<()> {
     let accepting = Arc::clone(&server);
     let wake_up = waker.addr;
     thread::Builder::new()
+        .name("accept".to_string())
         .spawn(move || accept_all(listener, wake_up, &accepting, queue))
         .context("start the thread that accepts")?;
     // ANCHOR_END: pool

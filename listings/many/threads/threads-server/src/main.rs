@@ -72,6 +72,7 @@ fn run(addr: &str, limit: &str, idle: &str) -> Result<()> {
     let accepting = Arc::clone(&server);
     let wake_up = waker.addr;
     thread::Builder::new()
+        .name("accept".to_string())
         .spawn(move || accept_all(listener, wake_up, &accepting, alive))
         .context("start the thread that accepts")?;
 
@@ -132,6 +133,7 @@ fn accept_all(
                 // If there is no thread, `place` is dropped, and with it the
                 // connection. `thread::spawn` would panic.
                 thread::Builder::new()
+                    .name(format!("client {}", place.number))
                     .stack_size(STACK)
                     .spawn(move || serve(&place, peer))
                     .err()
