@@ -67,17 +67,18 @@ fn run(addr: &str, members: &str, patience: &str) -> Result<()> {
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     let house = Arc::new(House::new(members, patience));
-    house.close_on_signal(listener.local_addr()?)?;
+    house.stop_on_signal(listener.local_addr()?)?;
     println!("listening on {}", listener.local_addr()?);
     accept(&house, &listener);
     drop(listener);
+    house.room().close();
     house.wait_until_empty();
     log(format_args!("served {} members", house.room().served));
     Ok(())
 }
 
 // ANCHOR: accept
-/// Starts a thread for each connection, until the room is closed.
+/// Starts a thread for each connection, until there is a signal.
 fn accept(house: &Arc<House>, listener: &TcpListener) {
     let mut failing = false;
     // First a place, then a connection: others wait in the backlog.
@@ -341,6 +342,7 @@ impl Room {
         }
     }
 
+    /// Says goodbye to everybody.
     fn close(&mut self) {
         self.open = false;
         for member in mem::take(&mut self.members).into_values() {
@@ -501,8 +503,8 @@ impl House {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// On Ctrl-C or SIGTERM: says goodbye, and wakes `accept` by a connection.
-    fn close_on_signal(self: &Arc<Self>, mut addr: SocketAddr) -> Result<()> {
+    /// On Ctrl-C or SIGTERM: no more members. A connection wakes `accept`.
+    fn stop_on_signal(self: &Arc<Self>, mut addr: SocketAddr) -> Result<()> {
         if addr.ip().is_unspecified() {
             addr.set_ip(match addr {
                 SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -511,7 +513,7 @@ impl House {
         }
         let house = self.clone();
         ctrlc::set_handler(move || {
-            house.room().close();
+            house.room().open = false;
             house.changed.notify_all();
             let _ = TcpStream::connect_timeout(&addr, GRACE);
         })
@@ -532,7 +534,7 @@ impl House {
 struct Place(Arc<House>);
 
 impl Place {
-    /// Waits for a free place; there is none any more once the room is closed.
+    /// Waits for a free place. After the signal there is none any more.
     fn take(house: &Arc<House>) -> Option<Place> {
         let full = |room: &mut Room| {
             room.open && room.connections >= room.places + LOBBY

@@ -350,6 +350,7 @@ impl Room {
         }
     }
 
+    /// Says goodbye to everybody.
     fn close(&mut self) {
         self.open = false;
         for member in std::mem::take(&mut self.members).into_values() {
