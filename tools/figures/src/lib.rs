@@ -16,6 +16,7 @@ mod ladder;
 mod layout;
 mod states;
 mod totals;
+mod waits;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,7 +31,7 @@ use regex::{Captures, Regex};
 use wire::{Recording, SceneFile};
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 8] = [
+pub const DIRECTIVES: [&str; 9] = [
     "ladder",
     "calls",
     "console",
@@ -39,6 +40,7 @@ pub const DIRECTIVES: [&str; 8] = [
     "states",
     "totals",
     "boundaries",
+    "waits",
 ];
 
 /// A directive that can't be followed.
@@ -149,6 +151,7 @@ impl Page<'_> {
             "calls" => calls::html(&figure, caption),
             "flight" => flight::html(&figure, words[0], caption),
             "boundaries" => boundaries::html(&figure, words[0], caption),
+            "waits" => waits::html(&figure, words[0], caption),
             "console" => console::html(&figure, words[0], caption),
             _ => dissection::html(&figure, words[0], words[1], caption),
         }?;
@@ -190,7 +193,7 @@ fn targets(rest: &str) -> (Vec<&str>, &str) {
 /// The words that a directive wants before its caption, and the caption.
 fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
     let wanted: &[&str] = match name {
-        "console" => &["the name of a program"],
+        "console" | "waits" => &["the name of a program"],
         "flight" | "boundaries" => &["a host"],
         "dissection" => &["a host", "the number of a packet in its capture"],
         _ => &[],
