@@ -24,7 +24,7 @@ const NAME: usize = 16;
 /// How many lines wait for a member at most, and how many bytes in the kernel
 /// behind them. Linux doubles the second number.
 const QUEUE: usize = 512;
-const KERNEL: usize = 16 * 1024;
+const KERNEL: usize = 8 * 1024;
 
 /// A member may say a line each 100 ms, and ten at once after a rest.
 const EACH: Duration = Duration::from_millis(100);
