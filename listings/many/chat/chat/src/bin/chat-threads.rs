@@ -77,7 +77,6 @@ fn run(addr: &str, members: &str, patience: &str) -> Result<()> {
     Ok(())
 }
 
-// ANCHOR: accept
 /// Starts a thread for each connection, until there is a signal.
 fn accept(house: &Arc<House>, listener: &TcpListener) {
     let mut failing = false;
@@ -110,7 +109,6 @@ fn accept(house: &Arc<House>, listener: &TcpListener) {
         }
     }
 }
-// ANCHOR_END: accept
 
 // ANCHOR: serve
 /// The reader's thread: one connection from its first line to its end.
@@ -219,7 +217,6 @@ fn write_lines(
 }
 // ANCHOR_END: write
 
-// ANCHOR: goodbye
 fn say_goodbye(mut stream: &TcpStream, why: &str) {
     let _ = stream.write_all(format!("* goodbye: {why}\n").as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
@@ -242,9 +239,8 @@ fn drain(mut stream: &TcpStream, patience: Duration) {
         }
     }
 }
-// ANCHOR_END: goodbye
 
-// ANCHOR: room
+// ANCHOR: members
 /// A line is stored once, for however many members it waits.
 type Line = Arc<str>;
 
@@ -271,6 +267,8 @@ struct Ending {
     by: Instant,
 }
 
+// ANCHOR_END: members
+
 type Joined = (String, Receiver<Line>, Arc<OnceLock<Ending>>);
 
 impl Room {
@@ -284,6 +282,7 @@ impl Room {
         self.next_id
     }
 
+    // ANCHOR: join
     fn join(
         &mut self,
         id: u64,
@@ -323,7 +322,9 @@ impl Room {
         self.tell(id, format!("* {name} joined\n"));
         Ok((name, lines, ending))
     }
+    // ANCHOR_END: join
 
+    // ANCHOR: say
     /// Whether the member is still one.
     fn say(&mut self, id: u64, text: &str) -> bool {
         let Some(member) = self.members.get(&id) else {
@@ -342,6 +343,9 @@ impl Room {
         }
     }
 
+    // ANCHOR_END: say
+
+    // ANCHOR: close
     /// Says goodbye to everybody.
     fn close(&mut self) {
         self.open = false;
@@ -353,7 +357,7 @@ impl Room {
             let _ = stream.shutdown(Shutdown::Read);
         }
     }
-    // ANCHOR_END: room
+    // ANCHOR_END: close
 
     // ANCHOR: tell
     /// Puts a line into every queue but one. Who has no room for it leaves.
@@ -474,7 +478,6 @@ impl Pace {
 }
 // ANCHOR_END: pace
 
-// ANCHOR: house
 /// The room, and a bell that rings when a connection ends.
 struct House {
     room: Mutex<Room>,
@@ -503,6 +506,7 @@ impl House {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    // ANCHOR: signal
     /// On Ctrl-C or SIGTERM: no more members. A connection wakes `accept`.
     fn stop_on_signal(self: &Arc<Self>, mut addr: SocketAddr) -> Result<()> {
         if addr.ip().is_unspecified() {
@@ -519,6 +523,8 @@ impl House {
         })
         .context("ask for signals")
     }
+
+    // ANCHOR_END: signal
 
     fn wait_until_empty(&self) {
         let busy = |room: &mut Room| room.connections > 0;
@@ -555,7 +561,6 @@ impl Drop for Place {
         self.0.changed.notify_all();
     }
 }
-// ANCHOR_END: house
 
 /// Writes a line to the log. `eprintln!` would end the thread with a panic
 /// when the log can't be written.

@@ -101,7 +101,6 @@ async fn run(addr: &str, members: usize, patience: Duration) -> Result<()> {
 }
 // ANCHOR_END: run
 
-// ANCHOR: accept
 /// Starts a task for each connection. Ends only by being dropped.
 async fn accept(
     house: &Arc<House>,
@@ -139,7 +138,6 @@ async fn accept(
         });
     }
 }
-// ANCHOR_END: accept
 
 // ANCHOR: serve
 /// The task: one connection from its first line to its end.
@@ -222,7 +220,6 @@ async fn read_lines(house: &House, id: u64, lines: &mut Lines<'_>) -> String {
 }
 // ANCHOR_END: read
 
-// ANCHOR: write
 /// Sends what waits in the queue, until the room has dropped the other end of
 /// it; returns whether all lines were sent whole.
 async fn write_lines(
@@ -249,7 +246,6 @@ async fn write_lines(
     }
     true
 }
-// ANCHOR_END: write
 
 async fn say_goodbye(
     writer: &mut WriteHalf<'_>,
@@ -271,7 +267,6 @@ async fn drain(stream: &mut ReadHalf<'_>) {
 /// A line is stored once, for however many members it waits.
 type Line = Arc<str>;
 
-// ANCHOR: room
 /// Who is here. Whoever has its lock never waits for a peer.
 struct Room {
     open: bool,
@@ -285,7 +280,6 @@ struct Member {
     queue: Sender<Line>,
     ending: Arc<OnceLock<Ending>>,
 }
-// ANCHOR_END: room
 
 /// Why a member has left, and until when the last lines may be sent.
 struct Ending {
@@ -479,7 +473,6 @@ impl House {
     }
 }
 
-// ANCHOR: signal
 /// Ends with Ctrl-C, and on Unix with SIGTERM too. From the call on, neither
 /// ends the process by itself.
 #[cfg(unix)]
@@ -502,7 +495,6 @@ fn signal() -> io::Result<impl Future<Output = ()>> {
         interrupt.recv().await;
     })
 }
-// ANCHOR_END: signal
 
 /// Writes a line to the log. `eprintln!` would end the task with a panic when
 /// the log can't be written.
