@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use chat::clean;
 use socket2::{SockRef, TcpKeepalive};
 
 /// The longest line that a server may send, in bytes. It may name everybody.
@@ -86,11 +87,7 @@ fn print_lines(stream: &TcpStream) -> Result<()> {
             bail!("a line without an end");
         };
         // Our terminal is ours, whatever the server lets through.
-        let line: String = String::from_utf8_lossy(line)
-            .chars()
-            .map(|c| if c.is_control() { '�' } else { c })
-            .collect();
-        writeln!(io::stdout(), "{line}")?;
+        writeln!(io::stdout(), "{}", clean(line))?;
     }
 }
 // ANCHOR_END: halves

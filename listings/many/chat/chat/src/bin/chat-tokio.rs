@@ -1,4 +1,3 @@
-use std::collections::{BTreeMap, VecDeque};
 use std::env;
 use std::fmt::Display;
 use std::future::Future;
@@ -11,6 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use chat::{
+    ENDS, Ending, GRACE, HUNG_UP, KERNEL, LATE, LOBBY, LOST, Line, Lines, Pace,
+    QUEUE, Room, SLOW,
+};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -22,29 +25,6 @@ use tokio::time::{sleep, timeout};
 use tokio::{runtime, select};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// The longest line, in bytes, and the longest name, in characters.
-const LONGEST: usize = 512;
-const NAME: usize = 16;
-
-/// How many lines wait for a member at most, and how many bytes in the kernel
-/// behind them. Linux doubles the second number.
-const QUEUE: usize = 512;
-const KERNEL: usize = 8 * 1024;
-
-/// A member may say a line each 100 ms, and ten at once after a rest.
-const EACH: Duration = Duration::from_millis(100);
-const BURST: u32 = 10;
-
-/// How many connections without a name there may be beside the members.
-const LOBBY: usize = 16;
-
-/// How long the goodbyes may take when the server ends.
-const GRACE: Duration = Duration::from_secs(5);
-
-const SLOW: &str = "reads too slowly";
-const LOST: &str = "connection lost";
-const ENDS: &str = "the server ends";
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
@@ -145,20 +125,22 @@ async fn serve(house: &House, mut stream: TcpStream, peer: SocketAddr) {
     if let Err(error) = prepare(&stream, house.patience) {
         return log(format_args!("{peer}: {error}"));
     }
-    let (reader, mut writer) = stream.split();
-    let mut lines = Lines::new(reader);
+    let (mut reader, mut writer) = stream.split();
+    let mut lines = Lines::default();
+    let name = read_line(&mut reader, &mut lines);
     let name = select! {
-        name = timeout(house.patience, lines.next()) => {
-            name.unwrap_or_else(|_| Err("no name in time".to_string()))
+        name = timeout(house.patience, name) => {
+            name.unwrap_or_else(|_| Err(LATE.to_string()))
         }
         () = house.stop.cancelled() => Err(ENDS.to_string()),
     };
-    let joined = house.room().join(name);
+    let (sender, queue) = mpsc::channel(QUEUE);
+    let joined = house.room().join(name, sender);
     let whole = match joined {
-        Ok((id, name, queue, ending)) => {
+        Ok((id, name, ending)) => {
             log(format_args!("{peer}: {name} joined"));
             let reading = async {
-                let why = read_lines(house, id, &mut lines).await;
+                let why = read_lines(house, id, &mut reader, &mut lines).await;
                 house.room().leave(id, &why);
             };
             let writing = write_lines(house, id, &mut writer, queue, &ending);
@@ -179,7 +161,7 @@ async fn serve(house: &House, mut stream: TcpStream, peer: SocketAddr) {
         }
     };
     if whole {
-        let _ = timeout(house.patience, drain(&mut lines.stream)).await;
+        let _ = timeout(house.patience, drain(&mut reader)).await;
     }
 }
 // ANCHOR_END: serve
@@ -202,10 +184,15 @@ fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
 // ANCHOR: read
 /// Says in the room what the member says, until one of both ends it; returns
 /// why.
-async fn read_lines(house: &House, id: u64, lines: &mut Lines<'_>) -> String {
-    let mut pace = Pace(Instant::now());
+async fn read_lines(
+    house: &House,
+    id: u64,
+    reader: &mut ReadHalf<'_>,
+    lines: &mut Lines,
+) -> String {
+    let mut pace = Pace::start();
     loop {
-        let line = match lines.next().await {
+        let line = match read_line(reader, lines).await {
             Ok(line) => line,
             Err(why) => return why,
         };
@@ -264,192 +251,29 @@ async fn drain(stream: &mut ReadHalf<'_>) {
     while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
 }
 
-/// A line is stored once, for however many members it waits.
-type Line = Arc<str>;
-
-/// Who is here. Whoever has its lock never waits for a peer.
-struct Room {
-    open: bool,
-    places: usize,
-    served: u64,
-    members: BTreeMap<u64, Member>,
-}
-
-struct Member {
-    name: String,
-    queue: Sender<Line>,
-    ending: Arc<OnceLock<Ending>>,
-}
-
-/// Why a member has left, and until when the last lines may be sent.
-struct Ending {
-    why: String,
-    by: Instant,
-}
-
-type Joined = (u64, String, Receiver<Line>, Arc<OnceLock<Ending>>);
-
-impl Room {
-    fn join(&mut self, name: Result<String, String>) -> Result<Joined, String> {
-        if !self.open {
-            return Err(ENDS.to_string());
+// ANCHOR: line
+/// The next line, or why there is none. Dropped early, it has lost nothing:
+/// what has arrived is in `lines`.
+async fn read_line(
+    reader: &mut ReadHalf<'_>,
+    lines: &mut Lines,
+) -> Result<String, String> {
+    loop {
+        if let Some(line) = lines.next_line() {
+            return line;
         }
-        let name = name?;
-        let allowed = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        if !(1..=NAME).contains(&name.chars().count())
-            || !name.chars().all(allowed)
-        {
-            return Err(format!("a name is 1 to {NAME} letters and digits"));
-        }
-        if self.members.len() == self.places {
-            return Err("the room is full".to_string());
-        }
-        let names = self.members.values().map(|member| &*member.name);
-        let mut here: Vec<&str> = names.collect();
-        if here.contains(&&*name) {
-            return Err(format!("the name {name} is taken"));
-        }
-        here.push(&name);
-        let (queue, lines) = mpsc::channel(QUEUE);
-        let here = format!("* here: {}\n", here.join(", "));
-        let _ = queue.try_send(here.into()); // it is empty: there is room
-        let ending = Arc::new(OnceLock::new());
-        let member = Member {
-            name: name.clone(),
-            queue,
-            ending: ending.clone(),
-        };
-        self.served += 1;
-        let id = self.served;
-        self.members.insert(id, member);
-        self.tell(id, format!("* {name} joined\n"));
-        Ok((id, name, lines, ending))
-    }
-
-    /// Whether the member is still one.
-    fn say(&mut self, id: u64, text: &str) -> bool {
-        let Some(member) = self.members.get(&id) else {
-            return false;
-        };
-        let line = format!("{}: {text}\n", member.name);
-        self.tell(id, line);
-        true
-    }
-
-    fn leave(&mut self, id: u64, why: &str) {
-        if let Some(member) = self.members.remove(&id) {
-            let line = format!("* {} left: {why}\n", member.name);
-            member.end(why);
-            self.tell(id, line);
-        }
-    }
-
-    /// Says goodbye to everybody.
-    fn close(&mut self) {
-        self.open = false;
-        for member in std::mem::take(&mut self.members).into_values() {
-            member.end(ENDS);
-        }
-    }
-
-    /// Puts a line into every queue but one. Who has no room for it leaves.
-    fn tell(&mut self, from: u64, line: String) {
-        let mut from = Some(from);
-        let mut news = VecDeque::from([line]);
-        while let Some(line) = news.pop_front() {
-            let line: Line = line.into();
-            let from = from.take(); // the news of others are for all
-            let full = |(&id, member): (&u64, &Member)| {
-                let skipped = from == Some(id);
-                let sent =
-                    skipped || member.queue.try_send(line.clone()).is_ok();
-                (!sent).then_some(id)
-            };
-            let slow: Vec<u64> = self.members.iter().filter_map(full).collect();
-            for id in slow {
-                if let Some(member) = self.members.remove(&id) {
-                    news.push_back(format!("* {} left: {SLOW}\n", member.name));
-                    member.end(SLOW);
-                }
-            }
+        let mut piece = [0; 1024];
+        match reader.read(&mut piece).await {
+            Ok(0) => return Err(HUNG_UP.to_string()),
+            Ok(n) => lines.push(&piece[..n]),
+            Err(_) => return Err(LOST.to_string()),
         }
     }
 }
-
-impl Member {
-    /// Drops the queue: its writer sends what is in there, and ends.
-    fn end(self, why: &str) {
-        let by = Instant::now() + GRACE;
-        let why = why.to_string();
-        let _ = self.ending.set(Ending { why, by });
-    }
-}
-
-// ANCHOR: lines
-struct Lines<'a> {
-    stream: ReadHalf<'a>,
-    buffer: Vec<u8>,
-}
-
-impl<'a> Lines<'a> {
-    fn new(stream: ReadHalf<'a>) -> Self {
-        let buffer = Vec::new();
-        Lines { stream, buffer }
-    }
-
-    /// The next line, clean, or why there is none. Dropped early, it has lost
-    /// nothing: what has arrived is in the buffer.
-    async fn next(&mut self) -> Result<String, String> {
-        loop {
-            let end = self.buffer.iter().position(|&byte| byte == b'\n');
-            if end.unwrap_or(self.buffer.len()) > LONGEST {
-                return Err(format!("a line of more than {LONGEST} bytes"));
-            }
-            if let Some(end) = end {
-                let line = clean(&self.buffer[..end]);
-                self.buffer.drain(..=end);
-                return Ok(line);
-            }
-            let mut piece = [0; 1024];
-            match self.stream.read(&mut piece).await {
-                Ok(0) => return Err("hung up".to_string()),
-                Ok(n) => self.buffer.extend_from_slice(&piece[..n]),
-                Err(_) => return Err(LOST.to_string()),
-            }
-        }
-    }
-}
-// ANCHOR_END: lines
-
-/// Text that is safe on a terminal: whatever is no character, or no visible
-/// one, becomes a �.
-fn clean(line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let hidden = |c: char| {
-        c.is_control() // such as ESC, with which commands begin
-            || matches!(c, '\u{2028}' | '\u{2029}') // end a line
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    String::from_utf8_lossy(line)
-        .chars()
-        .map(|c| if hidden(c) { '�' } else { c })
-        .collect()
-}
-
-/// From when on the next line is due, were there no rest before.
-struct Pace(Instant);
-
-impl Pace {
-    /// How long the next line has to wait.
-    fn wait(&mut self) -> Duration {
-        let now = Instant::now();
-        self.0 = self.0.max(now) + EACH;
-        self.0.saturating_duration_since(now + EACH * BURST)
-    }
-}
+// ANCHOR_END: line
 
 struct House {
-    room: Mutex<Room>,
+    room: Mutex<Room<Sender<Line>>>,
     stop: CancellationToken,
     patience: Duration,
 }
@@ -457,18 +281,13 @@ struct House {
 impl House {
     fn new(places: usize, patience: Duration) -> House {
         House {
-            room: Mutex::new(Room {
-                open: true,
-                places,
-                served: 0,
-                members: BTreeMap::new(),
-            }),
+            room: Mutex::new(Room::new(places)),
             stop: CancellationToken::new(),
             patience,
         }
     }
 
-    fn room(&self) -> MutexGuard<'_, Room> {
+    fn room(&self) -> MutexGuard<'_, Room<Sender<Line>>> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
