@@ -91,7 +91,7 @@ fn a_member_costs_two_threads_or_a_task() {
         let rows = [
             ["", "chat-threads", "chat-tokio"].map(String::from),
             [
-                "lines of its own".to_string(),
+                "lines of code".to_string(),
                 threads.code.to_string(),
                 tokio.code.to_string(),
             ],

@@ -181,7 +181,6 @@ fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     Ok(())
 }
 
-// ANCHOR: read
 /// Says in the room what the member says, until one of both ends it; returns
 /// why.
 async fn read_lines(
@@ -205,7 +204,6 @@ async fn read_lines(
         yield_now().await;
     }
 }
-// ANCHOR_END: read
 
 /// Sends what waits in the queue, until the room has dropped the other end of
 /// it; returns whether all lines were sent whole.
@@ -251,7 +249,6 @@ async fn drain(stream: &mut ReadHalf<'_>) {
     while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
 }
 
-// ANCHOR: line
 /// The next line, or why there is none. Dropped early, it has lost nothing:
 /// what has arrived is in `lines`.
 async fn read_line(
@@ -270,7 +267,6 @@ async fn read_line(
         }
     }
 }
-// ANCHOR_END: line
 
 struct House {
     room: Mutex<Room<Sender<Line>>>,
