@@ -131,7 +131,7 @@ impl<Q: Queue> Room<Q> {
     }
     // ANCHOR_END: join
 
-    // ANCHOR: say
+    // ANCHOR: tell
     /// Whether the member is still one.
     pub fn say(&mut self, id: u64, text: &str) -> bool {
         let Some(member) = self.members.get(&id) else {
@@ -157,9 +157,7 @@ impl<Q: Queue> Room<Q> {
             member.end(ENDS);
         }
     }
-    // ANCHOR_END: say
 
-    // ANCHOR: tell
     /// Puts a line into every queue but one. Who has no room for it leaves.
     fn tell(&mut self, from: u64, line: String) {
         let mut from = Some(from);
@@ -181,8 +179,9 @@ impl<Q: Queue> Room<Q> {
             }
         }
     }
-    // ANCHOR_END: tell
 }
+
+// ANCHOR_END: tell
 
 impl<Q> Member<Q> {
     /// Drops the queue: its writer sends what is in there, and ends.
@@ -229,9 +228,7 @@ pub fn clean(line: &[u8]) -> String {
         .map(|c| if hidden(c) { '�' } else { c })
         .collect()
 }
-// ANCHOR_END: lines
 
-// ANCHOR: pace
 /// From when on the next line is due, were there no rest before.
 pub struct Pace(Instant);
 
@@ -247,4 +244,4 @@ impl Pace {
         self.0.saturating_duration_since(now + EACH * BURST)
     }
 }
-// ANCHOR_END: pace
+// ANCHOR_END: lines

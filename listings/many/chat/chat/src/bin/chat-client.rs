@@ -62,9 +62,7 @@ fn run(addr: &str, name: &str) -> Result<()> {
     );
     Ok(())
 }
-// ANCHOR_END: run
 
-// ANCHOR: halves
 /// Sends what is typed, until that ends.
 fn send_lines(mut stream: &TcpStream) -> io::Result<()> {
     for line in io::stdin().lines() {
@@ -90,4 +88,4 @@ fn print_lines(stream: &TcpStream) -> Result<()> {
         writeln!(io::stdout(), "{}", clean(line))?;
     }
 }
-// ANCHOR_END: halves
+// ANCHOR_END: run

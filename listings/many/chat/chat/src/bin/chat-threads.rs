@@ -145,7 +145,7 @@ fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
 }
 // ANCHOR_END: prepare
 
-// ANCHOR: read
+// ANCHOR: halves
 /// Says in the room what the member says, until one of both ends it; returns
 /// why.
 fn read_lines(
@@ -167,9 +167,7 @@ fn read_lines(
         }
     }
 }
-// ANCHOR_END: read
 
-// ANCHOR: write
 /// The writer's thread: sends what waits in the queue, until the room has
 /// dropped the other end of it.
 fn write_lines(
@@ -199,7 +197,8 @@ fn write_lines(
     let _ = has_gone.recv_timeout(house.patience);
     let _ = stream.shutdown(Shutdown::Both);
 }
-// ANCHOR_END: write
+
+// ANCHOR_END: halves
 
 fn say_goodbye(mut stream: &TcpStream, why: &str) {
     let _ = stream.write_all(format!("* goodbye: {why}\n").as_bytes());
@@ -224,7 +223,6 @@ fn drain(mut stream: &TcpStream, patience: Duration) {
     }
 }
 
-// ANCHOR: line
 /// The next line, or why there is none.
 fn read_line(
     mut stream: &TcpStream,
@@ -259,7 +257,6 @@ fn read_line(
 fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
-// ANCHOR_END: line
 
 /// The room, whoever stands before it, and how many connections there are.
 struct Hall {
@@ -287,7 +284,6 @@ impl Hall {
         self.room.join(name, queue)
     }
 
-    // ANCHOR: close
     fn close(&mut self) {
         self.room.close();
         // Wakes those who have not said their name yet.
@@ -295,7 +291,6 @@ impl Hall {
             let _ = stream.shutdown(Shutdown::Read);
         }
     }
-    // ANCHOR_END: close
 }
 
 /// The hall, and a bell that rings when a connection ends.
