@@ -128,6 +128,7 @@ pub fn run(options: &Options) -> Result<Report> {
 fn socket(addr: SocketAddr, count: u64) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;
+    linux::plain(&socket)?;
     if let Some(source) = source(addr, count) {
         linux::bind_address(&socket, source)?;
     }

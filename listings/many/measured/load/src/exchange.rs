@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use load::linux::{Done, Ring};
+use load::linux::{self, Done, Ring};
 use load::options::{Options, Workload};
 use load::pattern::Pattern;
 use load::watch::{self, Idle, Process, Report, Window};
@@ -83,6 +83,7 @@ fn connect(
             let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)
                 .with_context(|| format!("connect to {addr}"))?;
             stream.set_nodelay(true)?;
+            linux::plain(&stream)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             if options.size <= 4096 {

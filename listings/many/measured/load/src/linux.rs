@@ -5,7 +5,7 @@ use std::alloc::{self, Layout};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{BufRingEntry, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
-use socket2::{SockAddr, Socket};
+use socket2::{SockAddr, SockRef, Socket};
 
 /// How many requests can wait to be handed to the kernel together.
 const ENTRIES: u32 = 4096;
@@ -384,6 +384,12 @@ pub fn raise_descriptor_limit(connections: usize) -> Result<()> {
     Ok(())
 }
 // ANCHOR_END: descriptors
+
+/// The congestion control that takes the least time, and never waits on
+/// loopback. Each Linux has it, and each program may choose it.
+pub fn plain(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_congestion(b"reno")
+}
 
 // ANCHOR: source
 /// Binds a socket to an address, and leaves the choice of the port to
