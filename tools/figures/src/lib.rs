@@ -14,6 +14,7 @@ mod flight;
 mod frame;
 mod ladder;
 mod layout;
+pub mod results;
 mod states;
 mod totals;
 
