@@ -29,7 +29,7 @@ pub enum IncludeKind {
 }
 
 /// The directives that stand for a figure.
-pub const FIGURES: [&str; 8] = [
+pub const FIGURES: [&str; 9] = [
     "ladder",
     "calls",
     "console",
@@ -38,6 +38,7 @@ pub const FIGURES: [&str; 8] = [
     "states",
     "totals",
     "boundaries",
+    "measured",
 ];
 
 /// Which part of the file is meant.

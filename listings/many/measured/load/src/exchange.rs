@@ -13,7 +13,7 @@ use load::pattern::Pattern;
 use load::watch::{self, Idle, Process, Report, Window};
 
 /// How long the server may answer nothing at all.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection, in bytes since its beginning.
 #[derive(Debug, Clone)]
@@ -198,10 +198,10 @@ fn exchange(
                         total += 1;
                         let begun = match &pace {
                             Pace::Closed => connection.begun,
-                            Pace::Open { .. } => pace
-                                .due(((message - 1) as usize * active
-                                    + number)
-                                    as u64),
+                            Pace::Open { .. } => pace.due(
+                                ((message - 1) as usize * active + number)
+                                    as u64,
+                            ),
                         };
                         window.record(begun, now);
                         if matches!(pace, Pace::Closed) && !over {
@@ -240,7 +240,9 @@ fn exchange(
             bail!("{} has closed all connections", options.addr);
         }
         let unanswered = || {
-            spoken.iter().any(|one| !one.is_lost && one.received < one.due)
+            spoken
+                .iter()
+                .any(|one| !one.is_lost && one.received < one.due)
         };
         if over && pace.is_done() && !unanswered() {
             break;
@@ -283,8 +285,7 @@ impl Pace {
             Pace::Open {
                 start, interval, ..
             } => {
-                let nanoseconds =
-                    interval.as_nanos() as u64 * message;
+                let nanoseconds = interval.as_nanos() as u64 * message;
                 *start + Duration::from_nanos(nanoseconds)
             }
             Pace::Closed => Instant::now(),

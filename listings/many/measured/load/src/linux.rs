@@ -36,12 +36,21 @@ pub enum Done {
         is_last: bool,
     },
     /// The peer has ended its stream.
-    Ended { token: u32 },
+    Ended {
+        token: u32,
+    },
     /// A send that was to be reported has taken all its bytes.
-    Sent { token: u32 },
+    Sent {
+        token: u32,
+    },
     /// There was no buffer for what has arrived: ask again.
-    Starved { token: u32 },
-    Failed { token: u32, error: io::Error },
+    Starved {
+        token: u32,
+    },
+    Failed {
+        token: u32,
+        error: io::Error,
+    },
 }
 
 /// Bytes that have arrived, in a buffer that is ours until it is given back.
@@ -292,7 +301,9 @@ impl Ring {
         let start = usize::from(buffer.id) * self.buffer;
         // SAFETY: there is no `Buffer` that the kernel did not fill, and it
         // leaves the memory alone until the `Buffer` was given back.
-        unsafe { std::slice::from_raw_parts(self.memory.add(start), buffer.len) }
+        unsafe {
+            std::slice::from_raw_parts(self.memory.add(start), buffer.len)
+        }
     }
 
     /// Lets the kernel have a buffer again. It learns of it in `wait`.
@@ -313,9 +324,8 @@ impl Ring {
     fn publish(&self) {
         // SAFETY: the tail lies in the first entry of the ring of buffers,
         // and the kernel only reads it.
-        let tail = unsafe {
-            &*BufRingEntry::tail(self.entries).cast::<AtomicU16>()
-        };
+        let tail =
+            unsafe { &*BufRingEntry::tail(self.entries).cast::<AtomicU16>() };
         tail.store(self.tail, Ordering::Release);
     }
     // ANCHOR_END: buffers
@@ -333,10 +343,7 @@ fn allocate(size: usize) -> Result<*mut u8> {
 
 /// Lets this program run on one core only.
 pub fn pin(core: usize) -> Result<()> {
-    ensure!(
-        core < libc::CPU_SETSIZE as usize,
-        "there is no core {core}"
-    );
+    ensure!(core < libc::CPU_SETSIZE as usize, "there is no core {core}");
     // SAFETY: a set of cores is a set of bits, and all zeros is the empty
     // set. The kernel only reads it.
     let done = unsafe {

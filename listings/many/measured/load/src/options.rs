@@ -96,9 +96,7 @@ impl Options {
                 "--seconds" => options.length = seconds(flag, args.next())?,
                 "--idle" => options.idle = seconds(flag, args.next())?,
                 "--core" => options.core = Some(number(flag, args.next())?),
-                "--server" => {
-                    options.server = Some(number(flag, args.next())?)
-                }
+                "--server" => options.server = Some(number(flag, args.next())?),
                 other => bail!("unknown argument {other}; {USAGE}"),
             }
         }

@@ -24,8 +24,8 @@ impl Process {
     /// User and system time of all its threads, those that have ended too.
     pub fn cpu(&self) -> Result<Duration> {
         let path = format!("/proc/{}/stat", self.0);
-        let stat =
-            fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let stat = fs::read_to_string(&path)
+            .with_context(|| format!("read {path}"))?;
         // The second field is the name, which may hold anything.
         let (_, rest) = stat.rsplit_once(')').context("no name in it")?;
         let mut fields = rest.split_whitespace().skip(11);
@@ -40,8 +40,8 @@ impl Process {
     /// page; `VmRSS` of `status` may be off by some pages a core.
     pub fn memory(&self) -> Result<u64> {
         let path = format!("/proc/{}/smaps_rollup", self.0);
-        let smaps =
-            fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let smaps = fs::read_to_string(&path)
+            .with_context(|| format!("read {path}"))?;
         let kilobytes = smaps
             .lines()
             .find_map(|line| line.strip_prefix("Rss:"))
@@ -125,8 +125,7 @@ impl Window {
 
 /// Up to a minute, with three digits.
 pub fn histogram() -> Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3)
-        .context("make a histogram")
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).context("make a histogram")
 }
 
 /// How much CPU time a process uses between two moments.
@@ -198,10 +197,7 @@ impl Report {
             format!("\"size\":{}", options.size),
             format!("\"seconds\":{:.3}", self.seconds),
             format!("\"answers\":{}", self.answers),
-            format!(
-                "\"per_second\":{:.1}",
-                self.answers as f64 / self.seconds
-            ),
+            format!("\"per_second\":{:.1}", self.answers as f64 / self.seconds),
             format!("\"max_us\":{:.1}", us(self.latency.max())),
             format!("\"errors\":{}", self.errors),
             format!("\"total\":{}", self.total),
