@@ -139,7 +139,9 @@ const NARROW: Page = Page {
 
 /// A colour by what a server is written in.
 fn colour(server: &str) -> usize {
-    match server.rsplit_once('.') {
+    // A word behind it says how it was started.
+    let program = server.split(' ').next().unwrap_or(server);
+    match program.rsplit_once('.') {
         Some((_, "c")) => 2,
         Some((_, "py")) => 1,
         _ => 0,

@@ -34,7 +34,8 @@ const WARM_UP: f64 = 0.5;
 enum Kind {
     /// A package of this workspace, with what it is given after the address.
     Rust(&'static [&'static str]),
-    C,
+    /// A file in `c/` beside the generator, and the same.
+    C(&'static str, &'static [&'static str]),
     Python,
 }
 
@@ -51,7 +52,7 @@ struct Server {
 const SERVERS: [Server; 9] = [
     Server {
         name: "epoll_server.c",
-        kind: Kind::C,
+        kind: Kind::C("epoll_server.c", &[]),
         most: usize::MAX,
         why: "",
     },
@@ -105,6 +106,14 @@ const SERVERS: [Server; 9] = [
     },
 ];
 
+/// The server in C without `TCP_NODELAY`. Measured where that matters.
+const NAGLING: Server = Server {
+    name: "epoll_server.c nagle",
+    kind: Kind::C("epoll_server.c", &["nagle"]),
+    most: usize::MAX,
+    why: "",
+};
+
 /// Measured by the last two workloads alone.
 const STALLING: Server = Server {
     name: "load-stall",
@@ -121,6 +130,8 @@ struct Load {
     /// Whether each of them closes after one message.
     is_brief: bool,
     is_stalled: bool,
+    /// Whether an answer is written in several pieces.
+    is_large: bool,
     arguments: &'static str,
 }
 
@@ -136,6 +147,7 @@ const fn load(
         connections,
         is_brief: false,
         is_stalled: false,
+        is_large: false,
         arguments,
     }
 }
@@ -159,12 +171,15 @@ const LOADS: [Load; 9] = [
         1000,
         "ping-pong --connections 1000",
     ),
-    load(
-        "large",
-        "64 KiB to and fro, on 16 connections",
-        16,
-        "ping-pong --connections 16 --size 65536",
-    ),
+    Load {
+        is_large: true,
+        ..load(
+            "large",
+            "64 KiB to and fro, on 16 connections",
+            16,
+            "ping-pong --connections 16 --size 65536",
+        )
+    },
     load(
         "held",
         "64 bytes to and fro on 100 of 10,000 connections",
@@ -317,7 +332,7 @@ fn measure(
         skipped: Vec::new(),
     };
     let mut able = Vec::new();
-    for server in servers {
+    for server in &servers {
         let why = load.refuses(server).map(str::to_string);
         match why.or_else(|| programs.missing(server)) {
             None => able.push(*server),
@@ -477,8 +492,6 @@ struct Programs {
     root: PathBuf,
     /// Where cargo puts them.
     folder: PathBuf,
-    /// The compiled peers.
-    peers: PathBuf,
     /// Packages that are in the workspace.
     packages: Vec<String>,
     has_cc: bool,
@@ -500,7 +513,6 @@ impl Programs {
         let folder = metadata.target_directory.join(profile);
         let mut programs = Programs {
             root: root.to_path_buf(),
-            peers: folder.clone(),
             folder,
             packages: metadata
                 .packages
@@ -530,16 +542,18 @@ impl Programs {
             .status()
             .context("run cargo build")?;
         ensure!(status.success(), "the programs can't be built");
-        for server in servers.iter().filter(|server| server.kind == Kind::C) {
-            let source = root.join(FOLDER).join("c").join(server.name);
+        for server in servers {
+            let Kind::C(source, _) = server.kind else {
+                continue;
+            };
             let made = Command::new("cc")
                 .args(["-O2", "-o"])
-                .arg(programs.peers.join(server.name.trim_end_matches(".c")))
-                .arg(source)
+                .arg(programs.folder.join(source.trim_end_matches(".c")))
+                .arg(root.join(FOLDER).join("c").join(source))
                 .status();
             programs.has_cc = match made {
                 Ok(status) => {
-                    ensure!(status.success(), "{} can't be compiled", server.name);
+                    ensure!(status.success(), "{source} can't be compiled");
                     true
                 }
                 Err(_) => false,
@@ -554,7 +568,9 @@ impl Programs {
             Kind::Rust(_) if server.name == STALLING.name => None,
             Kind::Rust(_) => (!self.packages.iter().any(|package| package == server.name))
                 .then(|| "is not in this repository".to_string()),
-            Kind::C => (!self.has_cc).then(|| "needs cc, which is not on this machine".to_string()),
+            Kind::C(..) => {
+                (!self.has_cc).then(|| "needs cc, which is not on this machine".to_string())
+            }
             Kind::Python => self
                 .python
                 .is_none()
@@ -571,9 +587,10 @@ impl Programs {
                 command.arg(any).args(args);
                 command
             }
-            Kind::C => {
-                let mut command = Command::new(self.peers.join(server.name.trim_end_matches(".c")));
-                command.arg(any);
+            Kind::C(source, args) => {
+                let program = self.folder.join(source.trim_end_matches(".c"));
+                let mut command = Command::new(program);
+                command.arg(any).args(args);
                 command
             }
             Kind::Python => {

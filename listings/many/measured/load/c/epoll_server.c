@@ -22,6 +22,7 @@ struct client {
 };
 
 static int poller, listener, paused;
+static int nagle; /* whether small segments may wait for an answer */
 static char buffer[BUFFER];
 
 static void watch(int op, int fd, uint32_t events, void *data) {
@@ -53,7 +54,7 @@ static void accept_all(void) {
                 continue;
             return;
         }
-        int on = 1;
+        int on = !nagle;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct client *client = calloc(1, sizeof *client);
         if (!client) {
@@ -119,6 +120,7 @@ static int fail(const char *addr) {
 
 int main(int argc, char **argv) {
     const char *addr = argc > 1 ? argv[1] : "127.0.0.1:7136";
+    nagle = argc > 2 && strcmp(argv[2], "nagle") == 0;
     char host[64] = "";
     unsigned port;
     struct sockaddr_in at = {.sin_family = AF_INET};

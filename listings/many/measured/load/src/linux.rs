@@ -24,7 +24,6 @@ const MEMORY: usize = 16 << 20;
 /// The number of our group of buffers. There is one.
 const GROUP: u16 = 0;
 
-// ANCHOR: done
 /// What has happened. The `token` is the one of the request.
 #[derive(Debug)]
 pub enum Done {
@@ -59,7 +58,6 @@ pub struct Buffer {
     id: u16,
     len: usize,
 }
-// ANCHOR_END: done
 
 const RECEIVE: u64 = 0;
 const SEND: u64 = 1;
@@ -83,8 +81,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    // ANCHOR: new
-    /// `expected` is about how many things can happen at once, `buffer` how
+        /// `expected` is about how many things can happen at once, `buffer` how
     /// many bytes one of them can bring.
     pub fn new(expected: usize, buffer: usize) -> Result<Ring> {
         let completions = (expected * 4).clamp(8192, 1 << 16) as u32;
@@ -129,8 +126,7 @@ impl Ring {
         }
         Ok(ring)
     }
-    // ANCHOR_END: new
-
+    
     /// Makes the sockets known to the kernel under their places in this list,
     /// which are then used as tokens. The ring holds them open from now on.
     pub fn register(&mut self, sockets: &[RawFd]) -> Result<()> {
@@ -295,8 +291,7 @@ impl Ring {
     }
     // ANCHOR_END: wait
 
-    // ANCHOR: buffers
-    /// What has arrived.
+        /// What has arrived.
     pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
         let start = usize::from(buffer.id) * self.buffer;
         // SAFETY: there is no `Buffer` that the kernel did not fill, and it
@@ -328,8 +323,7 @@ impl Ring {
             unsafe { &*BufRingEntry::tail(self.entries).cast::<AtomicU16>() };
         tail.store(self.tail, Ordering::Release);
     }
-    // ANCHOR_END: buffers
-}
+    }
 
 /// Memory full of zeros, from the beginning of a page on.
 fn allocate(size: usize) -> Result<*mut u8> {
@@ -398,7 +392,6 @@ pub fn plain(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_tcp_congestion(b"reno")
 }
 
-// ANCHOR: source
 /// Binds a socket to an address, and leaves the choice of the port to
 /// `connect`. It can then use one again that is taken for another peer.
 pub fn bind_address(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
@@ -418,4 +411,3 @@ pub fn bind_address(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
     }
     socket.bind(&addr.into())
 }
-// ANCHOR_END: source
