@@ -160,6 +160,7 @@ fn a_caption_of_a_figure_that_is_no_sentence() {
         "dissection a.toml client 4",
         "flight a.toml client",
         "boundaries a.toml client",
+        "waits a.toml echo-server",
         "states a.toml b.toml",
         "totals a.toml b.toml",
     ] {

@@ -6,21 +6,7 @@ use wire::{Stream, What};
 use crate::figure::{Figure, escape};
 
 pub fn html(figure: &Figure, program: &str, caption: &str) -> Result<String> {
-    let programs = &figure.recording.head.programs;
-    let names: Vec<&str> = programs
-        .iter()
-        .map(|program| name(&program.command))
-        .collect();
-    let named = names.iter().position(|name| *name == program);
-    // A shell or `unshare` is named by what it runs in the end.
-    let last = |command: &str| command.split_whitespace().next_back() == Some(program);
-    let Some(index) = named.or_else(|| programs.iter().position(|program| last(&program.command)))
-    else {
-        bail!(
-            "the scene has no program {program}, only {}",
-            names.join(", ")
-        );
-    };
+    let index = figure.program(program)?;
     let mut text = String::new();
     for event in &figure.recording.events {
         match &event.what {
@@ -55,10 +41,4 @@ pub fn html(figure: &Figure, program: &str, caption: &str) -> Result<String> {
         caption,
         "",
     ))
-}
-
-/// A program's name: the last part of its path.
-fn name(command: &str) -> &str {
-    let first = command.split(' ').next().unwrap_or_default();
-    first.rsplit('/').next().unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::{Result, bail};
 use wire::{Recording, SceneFile, What};
 
 use crate::{captures, states};
@@ -36,6 +37,31 @@ impl<'a> Figure<'a> {
             is_first,
             start_us,
         }
+    }
+
+    /// The place of a program in the scene, by its name.
+    pub fn program(&self, wanted: &str) -> Result<usize> {
+        let programs = &self.recording.head.programs;
+        let names: Vec<&str> = programs
+            .iter()
+            .map(|program| name(&program.command))
+            .collect();
+        let named = names.iter().position(|name| *name == wanted);
+        // A shell or `unshare` is named by what it runs in the end.
+        let last = |command: &str| command.split_whitespace().next_back() == Some(wanted);
+        let found = named.or_else(|| programs.iter().position(|program| last(&program.command)));
+        match found {
+            Some(index) => Ok(index),
+            None => bail!(
+                "the scene has no program {wanted}, only {}",
+                names.join(", ")
+            ),
+        }
+    }
+
+    /// When the first packet was sent.
+    pub fn start_us(&self) -> i64 {
+        self.start_us
     }
 
     /// Milliseconds from the first packet.
@@ -104,6 +130,12 @@ fn id(file: &SceneFile) -> String {
 pub fn link(scene: &Path, up: &str) -> Option<String> {
     let page = states::page_of(scene)?;
     Some(format!("{up}{page}#{}", id(&SceneFile::at(scene))))
+}
+
+/// A program's name: the last part of its path.
+fn name(command: &str) -> &str {
+    let first = command.split(' ').next().unwrap_or_default();
+    first.rsplit('/').next().unwrap_or_default()
 }
 
 /// Text for HTML.

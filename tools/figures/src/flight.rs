@@ -309,7 +309,7 @@ fn steps(points: impl Iterator<Item = (i32, i32)>) -> String {
 }
 
 /// 1, 2 or 5, with zeros behind or before: the next one that is not less.
-fn round_step(least: f64) -> f64 {
+pub fn round_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.max(1e-6).log10().floor());
     let found = [1.0, 2.0, 5.0].iter().find(|step| **step * power >= least);
     found.unwrap_or(&10.0) * power

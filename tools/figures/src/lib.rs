@@ -18,6 +18,7 @@ mod measured;
 pub mod results;
 mod states;
 mod totals;
+mod waits;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,7 +34,7 @@ use regex::{Captures, Regex};
 use wire::{Recording, SceneFile};
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 9] = [
+pub const DIRECTIVES: [&str; 10] = [
     "ladder",
     "calls",
     "console",
@@ -42,6 +43,7 @@ pub const DIRECTIVES: [&str; 9] = [
     "states",
     "totals",
     "boundaries",
+    "waits",
     "measured",
 ];
 
@@ -156,6 +158,7 @@ impl Page<'_> {
             "calls" => calls::html(&figure, caption),
             "flight" => flight::html(&figure, words[0], caption),
             "boundaries" => boundaries::html(&figure, words[0], caption),
+            "waits" => waits::html(&figure, words[0], caption),
             "console" => console::html(&figure, words[0], caption),
             _ => dissection::html(&figure, words[0], words[1], caption),
         }?;
@@ -215,7 +218,7 @@ fn targets(rest: &str) -> (Vec<&str>, &str) {
 /// The words that a directive wants before its caption, and the caption.
 fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
     let wanted: &[&str] = match name {
-        "console" => &["the name of a program"],
+        "console" | "waits" => &["the name of a program"],
         "flight" | "boundaries" => &["a host"],
         "dissection" => &["a host", "the number of a packet in its capture"],
         "measured" => &[

@@ -1,6 +1,9 @@
 use std::fs;
 use std::path::Path;
 
+use wire::{Recording, SceneFile};
+
+use super::figure::Figure;
 use super::{Expanded, expand};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -258,6 +261,125 @@ fn a_border_that_was_written_runs_down_to_what_was_read() {
     }
 }
 
+/// The recording of the echo, as if it had been of threads: `what` in milliseconds and JSON.
+fn with_threads(what: &[(i64, &str)]) -> Recording {
+    let file = SceneFile::at(&Path::new(REPOSITORY).join("src/tcp").join(SCENE));
+    let mut recording = wire::load(&file).unwrap();
+    for (at, what) in what {
+        let json = format!("{{\"at_us\":{at}000,\"program\":0,{what}}}");
+        recording
+            .events
+            .push(serde_json::from_str(&json).unwrap_or_else(|error| panic!("{json}: {error}")));
+    }
+    recording.events.sort_by_key(|event| event.at_us);
+    recording
+}
+
+fn waits_of(recording: &Recording) -> String {
+    let file = SceneFile::at(Path::new(SCENE));
+    let figure = Figure::new(&file, recording, "../", true);
+    crate::waits::html(&figure, "echo-server", "Who waits.").unwrap()
+}
+
+#[test]
+fn each_thread_has_a_lane_with_a_bar_for_each_wait() {
+    let client = r#"{"peer":"10.0.0.1:40000"}"#;
+    let page = waits_of(&with_threads(&[
+        (-9, r#""what":"thread","thread":0"#),
+        (
+            -5,
+            r#""what":"wait","thread":0,"name":"accept4","whom":"anyone","result":"4","end_us":60000"#,
+        ),
+        (
+            61,
+            r#""what":"wait","thread":0,"name":"accept4","whom":"anyone","result":"?""#,
+        ),
+        (
+            61,
+            r#""what":"thread","thread":1,"name":"for-client","end_us":103000"#,
+        ),
+        (
+            61,
+            &format!(
+                r#""what":"work","thread":1,"calls":[{{"name":"recvfrom","whom":{client},"count":2}}],"end_us":62000"#
+            ),
+        ),
+        (
+            63,
+            &format!(
+                r#""what":"wait","thread":1,"name":"recvfrom","whom":{client},"result":"0","end_us":102000"#
+            ),
+        ),
+        (-8, r#""what":"thread","thread":2,"name":"idle-1""#),
+        (-8, r#""what":"thread","thread":3,"name":"idle-2""#),
+        (
+            -7,
+            r#""what":"wait","thread":2,"name":"futex","whom":"thread","result":"?""#,
+        ),
+        (
+            -7,
+            r#""what":"wait","thread":3,"name":"futex","whom":"thread","result":"?""#,
+        ),
+    ]));
+    let wide = page.split("</svg>").next().unwrap();
+    let at = |words: &str| {
+        wide.find(words)
+            .unwrap_or_else(|| panic!("no {words} in {wide}"))
+    };
+    // The two that do nothing are one lane below the others.
+    for pair in [
+        ">main</text>",
+        ">for-client</text>",
+        ">read from client</text>",
+        ">2 threads</text>",
+        ">futex</text>",
+    ]
+    .windows(2)
+    {
+        assert!(at(pair[0]) < at(pair[1]), "{pair:?}");
+    }
+    for (class, count) in [
+        ("bar anyone", 2),
+        ("bar c0", 1),
+        ("bar inside", 1),
+        ("work c0", 1),
+    ] {
+        assert_eq!(
+            wide.matches(&format!("class=\"{class}\"")).count(),
+            count,
+            "{class}: {wide}"
+        );
+    }
+    // The handshake is complete and the bytes are there, and later the end.
+    assert!(wide.contains(">client: connection, 12 bytes</text>"));
+    assert!(wide.contains(">client: end</text>"));
+    let words = page.split("</summary>").nth(1).unwrap();
+    for said in [
+        "from client: connection, 12 bytes</li>",
+        "main waits in <code>accept4</code> for anyone, to the end</li>",
+        "for-client works: <code>recvfrom</code> of client (2 times)</li>",
+        "for-client waits in <code>recvfrom</code> for client, until ",
+        "2 threads wait in <code>futex</code> for another thread, to the end</li>",
+    ] {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+}
+
+#[test]
+fn a_thread_that_is_long_in_no_call_works() {
+    let wait =
+        r#""what":"wait","thread":0,"name":"epoll_wait","whom":"anyone","result":"1","end_us":"#;
+    let page = waits_of(&with_threads(&[
+        (-9, r#""what":"thread","thread":0"#),
+        (-5, &format!("{wait}30000")),
+        (60, &format!("{wait}80000")),
+        (81, &format!("{wait}100000")),
+    ]));
+    let wide = page.split("</svg>").next().unwrap();
+    assert_eq!(wide.matches("<rect class=\"work \"").count(), 1, "{wide}");
+    assert!(page.contains("main works until "), "{page}");
+}
+
 #[test]
 fn what_can_t_be_drawn_is_named_with_its_line() {
     for (directive, said) in [
@@ -287,6 +409,10 @@ fn what_can_t_be_drawn_is_named_with_its_line() {
                 SCENE.replace("hello", "ipv6-first")
             ),
             "the scene does not trace both programs",
+        ),
+        (
+            format!("{{{{#waits {SCENE} echo-server Waits.}}}}"),
+            "the scene does not say what echo-server waits for; set `waits = true` for it",
         ),
         (
             format!("{{{{#states {SCENE} The states.}}}}"),

@@ -29,7 +29,7 @@ pub enum IncludeKind {
 }
 
 /// The directives that stand for a figure.
-pub const FIGURES: [&str; 9] = [
+pub const FIGURES: [&str; 10] = [
     "ladder",
     "calls",
     "console",
@@ -38,6 +38,7 @@ pub const FIGURES: [&str; 9] = [
     "states",
     "totals",
     "boundaries",
+    "waits",
     "measured",
 ];
 

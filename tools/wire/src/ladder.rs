@@ -1,12 +1,12 @@
 //! A recording in words, without what differs between runs: no clock, no raw sequence numbers, each host's packets in
 //! the order in which that host saw them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::packet::{Body, Flags, Packet, TcpOption};
-use crate::recording::{Fate, Recording, Stream, What};
+use crate::recording::{Fate, Recording, Stream, What, Whom};
 
 /// The ladder of a recording.
 #[derive(Debug)]
@@ -188,6 +188,7 @@ fn sections(recording: &Recording, packets: &[Step]) -> Vec<Section> {
                 lines.push(format!("call: {name} = {result}"));
             }
         }
+        lines.extend(waits(recording, index, &ports));
         for event in &recording.events {
             if let What::Exit {
                 program: of,
@@ -207,6 +208,46 @@ fn sections(recording: &Recording, packets: &[Step]) -> Vec<Section> {
         });
     }
     sections
+}
+
+/// Shorter waits are not compared, in microseconds: a busy machine makes them, and bytes that meet by chance.
+const COMPARED: i64 = 10_000;
+
+/// For each thread of a program, what it waited in, one after the other, and how many did the same. Which of them was
+/// first is not compared, nor how often one waited in the same call again.
+fn waits(recording: &Recording, index: usize, ports: &Ports) -> Vec<String> {
+    let mut threads: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for event in &recording.events {
+        if let What::Wait {
+            program,
+            thread,
+            name,
+            whom,
+            end_us,
+            ..
+        } = &event.what
+            && *program == index
+            && end_us.is_none_or(|end| end >= 0 && end - event.at_us >= COMPARED)
+        {
+            let said = match whom {
+                Whom::Peer(peer) => format!("{name} {}", ports.end(*peer)),
+                _ => name.clone(),
+            };
+            let waits = threads.entry(*thread).or_default();
+            if waits.last() != Some(&said) {
+                waits.push(said);
+            }
+        }
+    }
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for waits in threads.into_values() {
+        *counts.entry(waits.join(", ")).or_default() += 1;
+    }
+    let line = |(waits, count): (String, usize)| match count {
+        1 => format!("a thread waits: {waits}"),
+        _ => format!("{count} threads wait: {waits}"),
+    };
+    counts.into_iter().map(line).collect()
 }
 
 impl Ladder {

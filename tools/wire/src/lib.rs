@@ -22,7 +22,8 @@ pub use driver::{
 pub use ladder::{Ladder, Step, ladder};
 pub use packet::{Body, Flags, Icmp, Packet, Tcp, TcpOption, Udp};
 pub use recording::{
-    Arrival, Event, Fate, Head, HostHead, LinkHead, ProgramHead, Recording, State, Stream, What,
+    Arrival, Did, Event, Fate, Head, HostHead, LinkHead, ProgramHead, Recording, State, Stream,
+    What, Whom,
 };
 pub use scene::{
     Act, Cut, Expect, Fault, Host, Input, Kind, Link, Program, Scene, SceneError, Signal,

@@ -62,6 +62,8 @@ pub struct ProgramHead {
     pub serves: bool,
     pub numbers_vary: bool,
     pub calls: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     pub aside: bool,
 }
 
@@ -129,6 +131,57 @@ pub enum What {
         result: String,
         end_us: i64,
     },
+    /// A thread of a program begins.
+    Thread {
+        program: usize,
+        /// By the order in which they began; 0 is the first.
+        thread: usize,
+        /// What it called itself.
+        name: Option<String>,
+        /// Without one, it was there to the end.
+        end_us: Option<i64>,
+    },
+    /// A thread waits in a system call.
+    Wait {
+        program: usize,
+        thread: usize,
+        name: String,
+        whom: Whom,
+        result: String,
+        /// Without one, it waited to the end.
+        end_us: Option<i64>,
+    },
+    /// A thread makes calls about sockets in which it does not wait, from one wait to the next.
+    Work {
+        program: usize,
+        thread: usize,
+        calls: Vec<Did>,
+        end_us: i64,
+    },
+}
+
+/// Whom a system call is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whom {
+    /// The other end of a socket.
+    Peer(SocketAddr),
+    /// Whoever comes first: the call is about a listening socket, or about several at once.
+    Anyone,
+    /// Another thread.
+    Thread,
+    /// A moment.
+    Time,
+    /// Something that is no socket, such as a pipe.
+    Other,
+}
+
+/// Calls of one name about one peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Did {
+    pub name: String,
+    pub whom: Whom,
+    pub count: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,7 +363,10 @@ impl Head {
             | What::Input { program, .. }
             | What::Signal { program, .. }
             | What::Exit { program, .. }
-            | What::Call { program, .. } => match self.programs.get(*program) {
+            | What::Call { program, .. }
+            | What::Thread { program, .. }
+            | What::Wait { program, .. }
+            | What::Work { program, .. } => match self.programs.get(*program) {
                 Some(program) => host(program.host),
                 None => bail!("there is no program {program}"),
             },

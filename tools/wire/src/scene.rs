@@ -180,6 +180,9 @@ pub struct Program {
     /// Whether the program's socket calls are traced, for a figure that shows them. Needs `strace`.
     #[serde(default)]
     pub calls: bool,
+    /// Whether it is traced what each of the program's threads waits for. Needs `strace`.
+    #[serde(default)]
+    pub waits: bool,
     /// Whether numbers in what it prints differ between runs: times, process ids.
     #[serde(default)]
     pub numbers_vary: bool,

@@ -6,6 +6,7 @@ mod namespace;
 mod program;
 mod states;
 mod trace;
+mod waits;
 
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -50,7 +51,11 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
         .iter()
         .map(|program| programs.resolve(&program.run, folder))
         .collect::<Result<_>>()?;
-    if scene.program.iter().any(|program| program.calls) {
+    if scene
+        .program
+        .iter()
+        .any(|program| program.calls || program.waits)
+    {
         trace::is_here()?;
     }
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
@@ -297,7 +302,10 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
                         bytes.truncate(snap);
                     }
                 }
-                What::Call { end_us, .. } => *end_us -= zero_us,
+                What::Call { end_us, .. } | What::Work { end_us, .. } => *end_us -= zero_us,
+                What::Thread { end_us, .. } | What::Wait { end_us, .. } => {
+                    end_us.iter_mut().for_each(|end| *end -= zero_us);
+                }
                 _ => {}
             }
             Event {
@@ -349,6 +357,7 @@ pub(crate) fn run(scene: &Scene, folder: &Path, programs: &Programs) -> Result<R
                     serves: program.serves,
                     numbers_vary: program.numbers_vary,
                     calls: program.calls,
+                    waits: program.waits,
                     aside: program.aside,
                 })
                 .collect(),

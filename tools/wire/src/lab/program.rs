@@ -14,7 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::host::Host;
-use super::trace;
+use super::trace::{self, Calls};
+use super::waits::Waits;
 use crate::recording::{Stream, What};
 use crate::scene::Program;
 
@@ -47,23 +48,25 @@ impl Running {
         let mut threads = Vec::new();
         let mut starting = Command::new(&command[0]);
         starting.args(&command[1..]);
-        if program.calls {
-            let (traced, output) = trace::trace(&starting)?;
+        if program.calls || program.waits {
+            let (traced, output) = trace::trace(&starting, program.waits)?;
             starting = traced;
             let news = news.clone();
+            let mut calls = program.calls.then(|| Calls::new(index));
+            let mut waits = program.waits.then(|| Waits::new(index));
             threads.push(thread::spawn(move || {
-                trace::read(output, wall, |at, end, call| {
-                    let (name, arguments, result) = call;
-                    let end_us = end.as_micros() as i64;
-                    let what = What::Call {
-                        program: index,
-                        name,
-                        arguments,
-                        result,
-                        end_us,
-                    };
-                    let _ = news.send(News { at, what });
+                trace::read(output, wall, |traced| {
+                    let call = calls.as_mut().and_then(|calls| calls.see(&traced));
+                    if let Some((at, what)) = call {
+                        let _ = news.send(News { at, what });
+                    }
+                    if let Some(waits) = &mut waits {
+                        waits.see(&traced);
+                    }
                 });
+                for (at, what) in waits.into_iter().flat_map(Waits::finish) {
+                    let _ = news.send(News { at, what });
+                }
             }));
         }
         starting

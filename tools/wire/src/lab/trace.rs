@@ -1,4 +1,4 @@
-//! The socket calls of a program, from `strace`.
+//! The system calls of a program, from `strace`: all that it traced, and those about sockets.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -11,24 +11,33 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow};
 
 use crate::driver::Missing;
+use crate::recording::What;
 
 /// All that may have to do with a socket; those on other descriptors are left out later.
 const CALLS: &str = "trace=%network,read,write,readv,writev,close,dup,dup2,dup3,fcntl,poll,ppoll";
+
+/// What else a thread can wait in, and what begins and names one. Not every machine has those with a question mark.
+const WAITS: &str = "?select,?pselect6,?epoll_wait,?epoll_pwait,?epoll_pwait2,futex,?io_uring_enter,nanosleep,\
+                     clock_nanosleep,restart_syscall,sendfile,splice,wait4,waitid,?fork,?vfork,clone,?clone3,prctl";
 
 pub(super) fn is_here() -> Result<()> {
     match Command::new("strace").arg("--version").output() {
         Ok(output) if output.status.success() => Ok(()),
         _ => Err(anyhow!(Missing(
-            "strace is not installed, and this scene shows system calls".to_string()
+            "strace is not installed, and this scene traces system calls".to_string()
         ))),
     }
 }
 
-/// The same command under `strace`, and where its trace comes out.
+/// The same command under `strace`, and where its trace comes out. With `waits` it shows the calls of [`WAITS`] too.
 ///
 /// `-D` keeps the program our child, so that signals reach it and its status is its own. The trace goes to
 /// descriptor 3, which the shell closes before it becomes the program.
-pub(super) fn trace(command: &Command) -> Result<(Command, PipeReader)> {
+pub(super) fn trace(command: &Command, waits: bool) -> Result<(Command, PipeReader)> {
+    let calls = match waits {
+        true => format!("{CALLS},{WAITS}"),
+        false => CALLS.to_string(),
+    };
     let (output, input) = io::pipe().context("make a pipe")?;
     let mut traced = Command::new("strace");
     traced
@@ -40,7 +49,7 @@ pub(super) fn trace(command: &Command) -> Result<(Command, PipeReader)> {
             "-s",
             "64",
             "-e",
-            CALLS,
+            &calls,
             "-e",
             "signal=none",
             "-o",
@@ -64,32 +73,43 @@ pub(super) fn trace(command: &Command) -> Result<(Command, PipeReader)> {
 /// Name, arguments, result.
 pub(super) type Call = (String, String, String);
 
-/// Reads a trace to its end. Times count from `wall`; a call that never returned ends with the trace.
-pub(super) fn read(
-    output: PipeReader,
-    wall: SystemTime,
-    mut found: impl FnMut(Duration, Duration, Call),
-) {
+/// What a line of a trace tells, or two of them that belong together.
+#[derive(Debug)]
+pub(super) enum Traced {
+    /// Times count from the start of the scene. A call that never returned ends with the trace.
+    Call {
+        pid: u32,
+        at: Duration,
+        end: Duration,
+        call: Call,
+    },
+    /// A thread is gone.
+    Exit { pid: u32, at: Duration },
+}
+
+/// Whether a call came back, if only to be made again after a signal.
+pub(super) fn returned((_, _, result): &Call) -> bool {
+    result != "?"
+}
+
+/// Reads a trace to its end. Times count from `wall`.
+pub(super) fn read(output: PipeReader, wall: SystemTime, mut found: impl FnMut(Traced)) {
     let zero = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut sockets = HashSet::new();
-    let mut pending: HashMap<String, (Duration, String)> = HashMap::new();
+    let mut pending: HashMap<u32, (Duration, String)> = HashMap::new();
     let file = File::from(std::os::fd::OwnedFd::from(output));
     let mut last = Duration::ZERO;
-    let mut keep = |at: Duration,
-                    end: Duration,
-                    text: &str,
-                    found: &mut dyn FnMut(Duration, Duration, Call)| {
-        if let Some(call) = split(text)
-            && concerns_a_socket(&call, &mut sockets)
-        {
-            found(at, end, call);
+    let mut keep = |pid: u32, at: Duration, end: Duration, text: &str| {
+        if let Some(call) = split(text) {
+            found(Traced::Call { pid, at, end, call });
         }
     };
+    let mut exits: Vec<(u32, Duration)> = Vec::new();
     for line in BufReader::new(file).lines().map_while(Result::ok) {
         // PID SECONDS.MICROSECONDS TEXT
         let Some((pid, rest)) = line.split_once(' ') else {
             continue;
         };
+        let Ok(pid) = pid.parse() else { continue };
         let Some((time, text)) = rest.trim_start().split_once(' ') else {
             continue;
         };
@@ -97,23 +117,64 @@ pub(super) fn read(
         let at = time.saturating_sub(zero);
         last = last.max(at);
         if let Some(begun) = text.strip_suffix("<unfinished ...>") {
-            pending.insert(pid.to_string(), (at, begun.trim_end().to_string()));
+            pending.insert(pid, (at, begun.trim_end().to_string()));
         } else if let Some(rest) = text.strip_prefix("<... ") {
-            let Some((at, begun)) = pending.remove(pid) else {
+            let Some((at, begun)) = pending.remove(&pid) else {
                 continue;
             };
             let Some((_, ended)) = rest.split_once("resumed>") else {
                 continue;
             };
             let (ended, took) = without_time(ended);
-            keep(at, at + took, &format!("{begun}{ended}"), &mut found);
+            keep(pid, at, at + took, &format!("{begun}{ended}"));
+        } else if text.starts_with("+++ exited") {
+            exits.push((pid, at));
         } else {
             let (text, took) = without_time(text);
-            keep(at, at + took, text, &mut found);
+            keep(pid, at, at + took, text);
         }
     }
-    for (at, begun) in pending.into_values() {
-        keep(at, last.max(at), &format!("{begun}) = ?"), &mut found);
+    for (pid, (at, begun)) in pending {
+        keep(pid, at, last.max(at), &format!("{begun}) = ?"));
+    }
+    for (pid, at) in exits {
+        found(Traced::Exit { pid, at });
+    }
+}
+
+/// The calls of a program that are about sockets.
+pub(super) struct Calls {
+    program: usize,
+    sockets: HashSet<i32>,
+}
+
+impl Calls {
+    pub(super) fn new(program: usize) -> Calls {
+        Calls {
+            program,
+            sockets: HashSet::new(),
+        }
+    }
+
+    pub(super) fn see(&mut self, traced: &Traced) -> Option<(Duration, What)> {
+        let Traced::Call { at, end, call, .. } = traced else {
+            return None;
+        };
+        // Some begin with the number of a descriptor, and with a socket's only by chance.
+        if WAITS.split([',', '?']).any(|name| name == call.0)
+            || !concerns_a_socket(call, &mut self.sockets)
+        {
+            return None;
+        }
+        let (name, arguments, result) = call.clone();
+        let what = What::Call {
+            program: self.program,
+            name,
+            arguments,
+            result,
+            end_us: end.as_micros() as i64,
+        };
+        Some((*at, what))
     }
 }
 
@@ -200,19 +261,23 @@ mod tests {
         let (output, mut input) = io::pipe().unwrap();
         input.write_all(trace.as_bytes()).unwrap();
         drop(input);
-        let mut calls = Vec::new();
-        read(
-            output,
-            UNIX_EPOCH + Duration::from_secs(100),
-            |at, end, (name, arguments, result)| {
-                calls.push((
-                    at.as_micros() as u64,
-                    end.as_micros() as u64,
-                    format!("{name}({arguments}) = {result}"),
-                ));
-            },
-        );
-        calls
+        let mut calls = Calls::new(0);
+        let mut found = Vec::new();
+        read(output, UNIX_EPOCH + Duration::from_secs(100), |traced| {
+            if let Some((at, what)) = calls.see(&traced)
+                && let What::Call {
+                    name,
+                    arguments,
+                    result,
+                    end_us,
+                    ..
+                } = what
+            {
+                let text = format!("{name}({arguments}) = {result}");
+                found.push((at.as_micros() as u64, end_us as u64, text));
+            }
+        });
+        found
     }
 
     #[test]

@@ -57,6 +57,24 @@ pub fn main(arguments: &[String]) -> ExitCode {
             let count = stream.read(&mut [0]).expect("read");
             println!("read {count}");
         }
+        // A thread reads from who comes, and the first one waits for it.
+        ["thread", addr] => {
+            let listener = TcpListener::bind(addr).expect("bind");
+            let (mut stream, _) = listener.accept().expect("accept");
+            let read = move || stream.read(&mut [0]).expect("read");
+            let reader = thread::Builder::new()
+                .name("reader".to_string())
+                .spawn(read);
+            let _ = reader.expect("start a thread").join();
+        }
+        // Connects, and closes when its input ends.
+        ["hold", addr] => {
+            let stream = TcpStream::connect(addr).expect("connect");
+            for line in stdin().lock().lines() {
+                line.expect("a line");
+            }
+            drop(stream);
+        }
         ["listen", addr] => {
             let _listener = TcpListener::bind(addr).expect("bind");
             loop {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use wire::What;
+use wire::{What, Whom};
 
 use crate::{Stage, lines, trial};
 
@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Trial> {
             "a_command_of_several_lines_is_one_in_the_ladder",
             several_lines,
         ),
+        trial("each_thread_waits_for_somebody", waits),
         trial("the_states_of_sockets_are_those_of_the_kernel", states),
     ]
 }
@@ -81,6 +82,65 @@ fn settings() -> Result<()> {
                  [[program]]\nhost = \"a\"\nrun = [PEER, \"bind\", \"10.0.0.1:80\"]\n";
     let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
     ensure!(lines(&recording, 0) == ["bound"], "{recording:?}");
+    Ok(())
+}
+
+fn waits() -> Result<()> {
+    let scene = "[[host]]\nname = \"b\"\n\
+                 [[program]]\nhost = \"b\"\nrun = [PEER, \"thread\", \"10.0.0.2:9000\"]\nserves = true\nwaits = true\ncalls = true\n\
+                 [[program]]\nhost = \"a\"\nrun = [PEER, \"hold\", \"10.0.0.2:9000\"]\nat = \"50ms\"\n\
+                 input = [{ at = \"200ms\", text = \"\" }]\n";
+    let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
+    let mut waits: Vec<(usize, &str, Whom, bool)> = Vec::new();
+    let mut names: Vec<(usize, Option<&str>)> = Vec::new();
+    for event in &recording.events {
+        match &event.what {
+            // A busy machine may have made a wait of any call.
+            What::Wait {
+                thread,
+                name,
+                whom,
+                end_us,
+                ..
+            } if end_us.is_none_or(|end| end - event.at_us > 30_000) => {
+                waits.push((*thread, name, *whom, end_us.is_some()));
+            }
+            What::Thread { thread, name, .. } => names.push((*thread, name.as_deref())),
+            _ => {}
+        }
+    }
+    waits.sort_by_key(|(thread, ..)| *thread);
+    let peer = Whom::Peer("10.0.0.1:40000".parse()?);
+    ensure!(
+        waits
+            == [
+                (0, "accept4", Whom::Anyone, true),
+                (0, "futex", Whom::Thread, true),
+                (1, "recvfrom", peer, true),
+            ],
+        "{waits:?}"
+    );
+    ensure!(names == [(0, None), (1, Some("reader"))], "{names:?}");
+    // And its calls beside them, which have no futex.
+    let calls: Vec<&str> = recording
+        .events
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::Call { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    ensure!(
+        calls.contains(&"accept4") && !calls.contains(&"futex"),
+        "{calls:?}"
+    );
+    let ladder = wire::ladder(&recording).to_string();
+    for line in [
+        "  a thread waits: accept4, futex\n",
+        "  a thread waits: recvfrom 10.0.0.1:40000\n",
+    ] {
+        ensure!(ladder.contains(line), "{ladder}");
+    }
     Ok(())
 }
 

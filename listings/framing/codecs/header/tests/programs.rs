@@ -111,19 +111,27 @@ fn a_bad_header_ends_its_connection_and_no_other() {
 
 #[test]
 fn silence_and_slowness_meet_the_same_deadline() {
-    let (mut server, addr) = server("1");
-    let mut stream = connect(addr);
-    stream.write_all(b"\x01").unwrap();
-    assert_eq!(log(&mut server), "no progress within the deadline");
-    assert_eq!(again(|| stream.read(&mut [0])).unwrap(), 0);
-
-    let mut stream = connect(addr);
-    stream.write_all(b"\x01\x01\0\0\0\0\xff\xff").unwrap();
-    // The pause is the client's slowness; nothing is waited for.
-    while stream.write_all(b"x").is_ok() {
-        thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(log(&mut server), "no progress within the deadline");
+    let silent = || {
+        let (mut server, addr) = server("1");
+        let mut stream = connect(addr);
+        stream.write_all(b"\x01").unwrap();
+        assert_eq!(log(&mut server), "no progress within the deadline");
+        assert_eq!(again(|| stream.read(&mut [0])).unwrap(), 0);
+    };
+    let slow = || {
+        let (mut server, addr) = server("1");
+        let mut stream = connect(addr);
+        stream.write_all(b"\x01\x01\0\0\0\0\xff\xff").unwrap();
+        // The pause is the client's slowness; nothing is waited for.
+        while stream.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(log(&mut server), "no progress within the deadline");
+    };
+    thread::scope(|scope| {
+        scope.spawn(silent);
+        scope.spawn(slow);
+    });
 }
 
 #[test]

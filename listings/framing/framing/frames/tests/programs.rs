@@ -64,7 +64,7 @@ fn is_closed(mut stream: TcpStream) {
 
 #[test]
 fn frames_arrive_whatever_the_pieces() {
-    for framing in ["fixed3", "lines", "escaped", "u16", "u32"] {
+    let arrive = |framing: &str| {
         let (mut server, addr) = server(framing);
         for piece in ["all", "5"] {
             let (status, stdout, stderr) =
@@ -75,7 +75,13 @@ fn frames_arrive_whatever_the_pieces() {
             assert_eq!(log(&mut server), "frame \"two\"");
             assert_eq!(log(&mut server), "closed after 2");
         }
-    }
+    };
+    // All at once, because a client that sends in pieces pauses.
+    thread::scope(|scope| {
+        for framing in ["fixed3", "lines", "escaped", "u16", "u32"] {
+            scope.spawn(move || arrive(framing));
+        }
+    });
 }
 
 #[test]
@@ -238,7 +244,7 @@ fn a_python_client_sends_frames_to_the_rust_server() {
 
 #[test]
 fn a_rust_client_sends_frames_to_the_python_server() {
-    for piece in ["all", "6"] {
+    let arrive = |piece: &str| {
         let Some(mut server) = python("python/frames-server.py") else {
             return;
         };
@@ -251,7 +257,12 @@ fn a_rust_client_sends_frames_to_the_python_server() {
         assert_eq!(server.line(), "length 0, b''");
         assert_eq!(server.line(), "length 5, b'three'");
         assert_eq!(server.line(), "closed");
-    }
+    };
+    thread::scope(|scope| {
+        for piece in ["all", "6"] {
+            scope.spawn(move || arrive(piece));
+        }
+    });
 }
 
 #[test]

@@ -89,28 +89,36 @@ fn a_length_above_the_limit_is_refused_and_the_server_goes_on() {
 
 #[test]
 fn silence_and_slowness_meet_the_same_deadline() {
-    let (mut server, addr) = server("1");
-    let mut stream = connect(addr);
-    stream.write_all(b"\0").unwrap();
-    assert_eq!(log(&mut server), "no whole frame within the deadline");
-    assert_eq!(again(|| stream.read(&mut [0])).unwrap(), 0);
-
-    let mut stream = connect(addr);
-    stream.write_all(b"\0\0\xff\xff").unwrap();
-    // The pause is the client's slowness; nothing is waited for.
-    let error = loop {
-        match stream.write_all(b"x") {
-            Ok(()) => thread::sleep(Duration::from_millis(20)),
-            Err(error) => break error,
-        }
+    let silent = || {
+        let (mut server, addr) = server("1");
+        let mut stream = connect(addr);
+        stream.write_all(b"\0").unwrap();
+        assert_eq!(log(&mut server), "no whole frame within the deadline");
+        assert_eq!(again(|| stream.read(&mut [0])).unwrap(), 0);
     };
-    assert!(matches!(
-        error.kind(),
-        ErrorKind::BrokenPipe
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-    ));
-    assert_eq!(log(&mut server), "no whole frame within the deadline");
+    let slow = || {
+        let (mut server, addr) = server("1");
+        let mut stream = connect(addr);
+        stream.write_all(b"\0\0\xff\xff").unwrap();
+        // The pause is the client's slowness; nothing is waited for.
+        let error = loop {
+            match stream.write_all(b"x") {
+                Ok(()) => thread::sleep(Duration::from_millis(20)),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(
+            error.kind(),
+            ErrorKind::BrokenPipe
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+        ));
+        assert_eq!(log(&mut server), "no whole frame within the deadline");
+    };
+    thread::scope(|scope| {
+        scope.spawn(silent);
+        scope.spawn(slow);
+    });
 }
 
 #[test]

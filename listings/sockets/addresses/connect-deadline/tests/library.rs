@@ -283,7 +283,7 @@ fn a_limit_beyond_the_clock_is_refused() {
 fn a_silent_address_leaves_time_for_the_next() {
     let (_full, silent) = silent();
     let (_listener, answers) = listening();
-    let limit = Duration::from_secs(6); // half of it is far more than connecting takes
+    let limit = Duration::from_secs(2); // half of it is far more than connecting takes
     let start = Instant::now();
     let stream = finds(&[silent, answers])
         .connect("some.test:80", limit)
@@ -300,7 +300,7 @@ fn a_silent_address_leaves_time_for_the_next() {
 fn silent_addresses_share_the_time_that_the_look_up_left() {
     let all: Vec<_> = (0..8).map(|_| silent()).collect();
     let addrs: Vec<SocketAddr> = all.iter().map(|(_, addr)| *addr).collect();
-    let limit = Duration::from_secs(4);
+    let limit = Duration::from_secs(1);
     let found = addrs.clone();
     let connector = Connector::with_lookup(1, move |_| {
         thread::sleep(limit / 4); // a slow resolver
@@ -313,6 +313,6 @@ fn silent_addresses_share_the_time_that_the_look_up_left() {
     for addr in addrs {
         assert!(error.to_string().contains(&format!("{addr}: ")), "{error}");
     }
-    // A limit for each, after the look-up, would have made it 33 s.
+    // A limit for each, after the look-up, would have made it 8 s.
     assert!(took >= limit && took < 3 * limit, "{took:?}");
 }

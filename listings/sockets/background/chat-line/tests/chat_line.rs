@@ -91,25 +91,30 @@ fn a_line_without_its_end_is_no_line() {
 /// A limit for each read alone would never end the one that drips.
 #[test]
 fn neither_silence_nor_dripping_outlasts_the_deadline() {
-    let mut receiver = Program::start(
-        Command::new(env!("CARGO_BIN_EXE_chat-line-receiver"))
-            .args(["127.0.0.1:0", "1"]),
-    );
-    let addr = receiver.address();
-    let silent = connect(addr);
-    let log = receiver.log();
-    assert!(log.ends_with(": timed out"), "{log}");
-    drop(silent);
-
-    let mut dripping = connect(addr);
-    while dripping.write_all(b"x").is_ok() {
-        thread::sleep(Duration::from_millis(100));
-    }
-    let log = receiver.log();
-    assert!(log.ends_with(": timed out"), "{log}");
-
-    send(addr, &[]);
-    assert!(receiver.line().ends_with(r#"lunch at noon?""#));
+    let goes_on_after = |client: fn(SocketAddr) -> TcpStream| {
+        let mut receiver = Program::start(
+            Command::new(env!("CARGO_BIN_EXE_chat-line-receiver"))
+                .args(["127.0.0.1:0", "1"]),
+        );
+        let addr = receiver.address();
+        let stream = client(addr);
+        let log = receiver.log();
+        assert!(log.ends_with(": timed out"), "{log}");
+        drop(stream);
+        send(addr, &[]);
+        assert!(receiver.line().ends_with(r#"lunch at noon?""#));
+    };
+    let dripping = |addr| {
+        let mut stream = connect(addr);
+        while stream.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(100));
+        }
+        stream
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| goes_on_after(connect));
+        scope.spawn(|| goes_on_after(dripping));
+    });
 }
 
 #[test]

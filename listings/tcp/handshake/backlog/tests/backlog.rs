@@ -1,6 +1,7 @@
 mod support;
 
 use std::process::Command;
+use std::thread;
 
 use support::Program;
 
@@ -31,7 +32,7 @@ fn everybody_connects_while_the_queue_has_room() {
 #[cfg(target_os = "linux")]
 #[test]
 fn linux_queues_one_more_than_the_backlog_and_answers_nobody_else() {
-    for (backlog, queued) in [("0", 1), ("1", 2), ("2", 3)] {
+    let queues = |backlog: &str, queued: usize| {
         let mut server = server(&["127.0.0.1:0", backlog]);
         let addr = server.address().to_string();
         let count = (queued + 1).to_string();
@@ -41,7 +42,13 @@ fn linux_queues_one_more_than_the_backlog_and_answers_nobody_else() {
         assert!(before.iter().all(|line| line.ends_with(": connected")));
         assert_eq!(before.len(), queued);
         assert!(last.ends_with(": connection timed out"), "{last}");
-    }
+    };
+    // All at once, because each waits for its time-out.
+    thread::scope(|scope| {
+        for (backlog, queued) in [("0", 1), ("1", 2), ("2", 3)] {
+            scope.spawn(move || queues(backlog, queued));
+        }
+    });
 }
 
 #[test]

@@ -44,6 +44,16 @@ fn deaf() -> UdpSocket {
     socket
 }
 
+/// Both clients at once, where they wait for a time-out.
+fn at_once(test: impl Fn(&'static str) + Sync) {
+    thread::scope(|scope| {
+        for program in CLIENTS {
+            let test = &test;
+            scope.spawn(move || test(program));
+        }
+    });
+}
+
 #[test]
 fn the_clients_print_the_reply() {
     let mut server = server("127.0.0.1:0");
@@ -125,7 +135,7 @@ fn a_peer_that_has_gone_ends_no_server() {
 
 #[test]
 fn the_clients_ask_again_when_an_answer_does_not_come() {
-    for program in CLIENTS {
+    at_once(|program| {
         let server = socket();
         let mut client = client(program, server.local_addr().unwrap());
         let first = receive(&server);
@@ -133,12 +143,12 @@ fn the_clients_ask_again_when_an_answer_does_not_come() {
         assert_eq!(first, second);
         server.send_to(b"at last", second.1).unwrap();
         assert_eq!(client.line(), r#"received "at last""#);
-    }
+    });
 }
 
 #[test]
 fn without_an_answer_the_clients_give_up_after_three_tries() {
-    for program in CLIENTS {
+    at_once(|program| {
         let server = socket();
         let addr = server.local_addr().unwrap();
         let (status, stdout, stderr) = client(program, addr).finish();
@@ -156,7 +166,7 @@ fn without_an_answer_the_clients_give_up_after_three_tries() {
         server.set_nonblocking(true).unwrap();
         let more = server.recv_from(&mut [0; 1]).unwrap_err();
         assert_eq!(more.kind(), ErrorKind::WouldBlock);
-    }
+    });
 }
 
 #[test]
@@ -173,7 +183,7 @@ fn a_stranger_s_datagram_is_no_answer() {
 
 #[test]
 fn strangers_do_not_keep_a_client_waiting() {
-    for program in CLIENTS {
+    at_once(|program| {
         let server = socket();
         let client = client(program, server.local_addr().unwrap());
         let (_, peer) = receive(&server);
@@ -192,7 +202,7 @@ fn strangers_do_not_keep_a_client_waiting() {
             assert!(!status.success());
             assert!(stderr[0].contains(": no answer from "), "{stderr:?}");
         });
-    }
+    });
 }
 
 /// Windows has rules of its own for what a port answers where nobody listens.
@@ -218,11 +228,11 @@ fn a_server_bound_to_every_address_may_answer_from_another_one() {
     let mut server = server("0.0.0.0:0");
     let port = server.address().port();
     let asked = SocketAddr::from(([127, 0, 0, 2], port));
-    for program in CLIENTS {
+    at_once(|program| {
         let (status, _, stderr) = client(program, asked).finish();
         assert!(!status.success());
         assert!(stderr[0].contains("no answer from "), "{stderr:?}");
-    }
+    });
     assert!(server.log().ends_with(": 12 bytes"));
 }
 
