@@ -226,7 +226,7 @@ fn bar_panel(page: &Page, workload: &Workload, quantity: &Quantity) -> Result<St
         let (start, end) = (page.left, x(spread.median));
         let _ = write!(
             panel.body,
-            "<path class=\"bar c{c}\" d=\"M{start:.0} {:.0}H{end:.1}v10H{start:.0}z\"/>",
+            "<path class=\"amount c{c}\" d=\"M{start:.0} {:.0}H{end:.1}v10H{start:.0}z\"/>",
             y - 5.0
         );
         if spread.least < spread.most {
@@ -479,7 +479,7 @@ fn table(workloads: &[&Workload]) -> String {
             let _ = write!(
                 body,
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td>{} – {}</td><td>{ratio}</td><td>{}</td><td>{}</td><td>{}</td>\
-                 <td>{:.2}</td><td>{:.2}</td><td>{}</td></tr>",
+                 <td>{:.2}</td><td>{:.0} %</td><td>{:.2}</td><td>{}</td></tr>",
                 escape(server),
                 thousands(rate.median as usize),
                 thousands(rate.least as usize),
@@ -488,6 +488,7 @@ fn table(workloads: &[&Workload]) -> String {
                 time(median(|one| one.p99_us)),
                 time(median(|one| one.p999_us)),
                 median(|one| one.server_cpu),
+                100.0 * median(|one| one.server_cpu_system / one.server_cpu.max(0.001)),
                 median(|one| one.cpu),
                 thousands(each as usize),
             );
@@ -497,7 +498,7 @@ fn table(workloads: &[&Workload]) -> String {
             "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>\
              <td></td><th scope=\"col\">answers a second</th><th scope=\"col\">lowest – highest</th>\
              <th scope=\"col\">of C</th><th scope=\"col\">p50</th><th scope=\"col\">p99</th><th scope=\"col\">p99.9</th>\
-             <th scope=\"col\">server’s core</th><th scope=\"col\">generator’s core</th>\
+             <th scope=\"col\">server’s core</th><th scope=\"col\">of it in the kernel</th><th scope=\"col\">generator’s core</th>\
              <th scope=\"col\">answers a CPU second of the server</th></tr></thead><tbody>{body}</tbody></table></div>{1}",
             escape(&workload.about),
             skipped(workload)

@@ -66,7 +66,10 @@ pub struct Measured {
     pub max_us: f64,
     /// Of the generator; seconds of CPU time in a second.
     pub cpu: f64,
+    pub cpu_system: f64,
     pub server_cpu: f64,
+    /// The part of it that is the kernel's.
+    pub server_cpu_system: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_idle_cpu: Option<f64>,
     /// Memory a connection, while all are silent.

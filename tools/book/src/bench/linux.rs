@@ -322,8 +322,15 @@ fn measure(
     rounds: usize,
     seconds: f64,
 ) -> Result<Workload> {
-    let stalling = [STALLING];
-    let servers = if load.is_stalled { &stalling } else { servers };
+    let mut servers = servers.to_vec();
+    if load.is_stalled {
+        servers = vec![STALLING];
+    } else if load.is_large {
+        let is_plain = |server: &Server| server.name == figures::results::BASE;
+        if let Some(plain) = servers.iter().position(is_plain) {
+            servers.insert(plain + 1, NAGLING);
+        }
+    }
     let mut workload = Workload {
         name: load.name.to_string(),
         about: load.about.to_string(),

@@ -126,7 +126,9 @@ fn idle(
     }
     let (cpu, begun) = (server.cpu()?, Instant::now());
     thread::sleep(options.idle);
-    let used = server.cpu()? - cpu;
+    let (before_cpu, after_cpu): (Duration, Duration) =
+        (cpu.iter().sum(), server.cpu()?.iter().sum());
+    let used = after_cpu - before_cpu;
     Ok(Some(Idle {
         cpu: used.as_secs_f64() / begun.elapsed().as_secs_f64(),
         memory: server.memory()? as i64 - before as i64,

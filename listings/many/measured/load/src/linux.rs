@@ -81,7 +81,7 @@ pub struct Ring {
 }
 
 impl Ring {
-        /// `expected` is about how many things can happen at once, `buffer` how
+    /// `expected` is about how many things can happen at once, `buffer` how
     /// many bytes one of them can bring.
     pub fn new(expected: usize, buffer: usize) -> Result<Ring> {
         let completions = (expected * 4).clamp(8192, 1 << 16) as u32;
@@ -126,7 +126,7 @@ impl Ring {
         }
         Ok(ring)
     }
-    
+
     /// Makes the sockets known to the kernel under their places in this list,
     /// which are then used as tokens. The ring holds them open from now on.
     pub fn register(&mut self, sockets: &[RawFd]) -> Result<()> {
@@ -291,7 +291,7 @@ impl Ring {
     }
     // ANCHOR_END: wait
 
-        /// What has arrived.
+    /// What has arrived.
     pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
         let start = usize::from(buffer.id) * self.buffer;
         // SAFETY: there is no `Buffer` that the kernel did not fill, and it
@@ -323,7 +323,7 @@ impl Ring {
             unsafe { &*BufRingEntry::tail(self.entries).cast::<AtomicU16>() };
         tail.store(self.tail, Ordering::Release);
     }
-    }
+}
 
 /// Memory full of zeros, from the beginning of a page on.
 fn allocate(size: usize) -> Result<*mut u8> {

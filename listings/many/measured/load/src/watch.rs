@@ -21,8 +21,9 @@ impl Process {
         Process(id.to_string())
     }
 
-    /// User and system time of all its threads, those that have ended too.
-    pub fn cpu(&self) -> Result<Duration> {
+    /// The CPU time of all its threads, those that have ended too: its own
+    /// code, and the kernel's work for it.
+    pub fn cpu(&self) -> Result<[Duration; 2]> {
         let path = format!("/proc/{}/stat", self.0);
         let stat = fs::read_to_string(&path)
             .with_context(|| format!("read {path}"))?;
@@ -33,7 +34,8 @@ impl Process {
             Ok(fields.next().context("no time in it")?.parse()?)
         };
         // Linux tells programs the time in hundredths, on every machine.
-        Ok(Duration::from_millis(10 * (ticks()? + ticks()?)))
+        let [user, system] = [ticks()?, ticks()?];
+        Ok([user, system].map(|ticks| Duration::from_millis(10 * ticks)))
     }
 
     /// The memory that it has in use, in bytes. It is counted anew, page by
@@ -131,8 +133,8 @@ pub fn histogram() -> Result<Histogram<u64>> {
 /// How much CPU time a process uses between two moments.
 struct Meter {
     process: Process,
-    first: Option<(Instant, Duration)>,
-    last: Option<(Instant, Duration)>,
+    first: Option<(Instant, [Duration; 2])>,
+    last: Option<(Instant, [Duration; 2])>,
 }
 
 impl Meter {
@@ -153,11 +155,26 @@ impl Meter {
         Ok(())
     }
 
-    /// Seconds of CPU time in a second.
-    fn share(&self) -> Option<f64> {
+    /// Seconds of CPU time in a second, in all and in the kernel.
+    fn share(&self) -> Option<Share> {
         let ((from, before), (to, after)) = (self.first?, self.last?);
-        Some((after - before).as_secs_f64() / (to - from).as_secs_f64())
+        let of = |part: usize| {
+            (after[part] - before[part]).as_secs_f64()
+                / (to - from).as_secs_f64()
+        };
+        Some(Share {
+            all: of(0) + of(1),
+            system: of(1),
+        })
     }
+}
+
+/// Seconds of CPU time in a second.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    pub all: f64,
+    /// The kernel's work.
+    pub system: f64,
 }
 
 /// What the server uses while all connections are silent.
@@ -181,8 +198,8 @@ pub struct Report {
     /// All messages that were answered, with those that were not counted.
     pub total: u64,
     pub errors: u64,
-    pub cpu: Option<f64>,
-    pub server_cpu: Option<f64>,
+    pub cpu: Option<Share>,
+    pub server_cpu: Option<Share>,
     pub idle: Option<Idle>,
 }
 
@@ -215,7 +232,8 @@ impl Report {
         let shares = [("cpu", self.cpu), ("server_cpu", self.server_cpu)];
         for (name, share) in shares {
             if let Some(share) = share {
-                fields.push(format!("\"{name}\":{share:.3}"));
+                fields.push(format!("\"{name}\":{:.3}", share.all));
+                fields.push(format!("\"{name}_system\":{:.3}", share.system));
             }
         }
         if let Some(idle) = &self.idle {

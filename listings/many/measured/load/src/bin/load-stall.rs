@@ -28,7 +28,6 @@ fn main() -> ExitCode {
     }
 }
 
-// ANCHOR: stall
 /// An echo server that stands still: once a second, for so many milliseconds.
 fn run(addr: &str, stall: &str) -> Result<()> {
     let stall: u16 = stall
@@ -38,6 +37,7 @@ fn run(addr: &str, stall: &str) -> Result<()> {
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);
+    // ANCHOR: stall
     // Whoever answers holds it for reading, and a stall for writing.
     let running = Arc::new(RwLock::new(()));
     let gate = Arc::clone(&running);
