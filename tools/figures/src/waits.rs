@@ -9,8 +9,6 @@ use wire::{Body, Did, Flags, What, Whom};
 use crate::figure::{Figure, escape};
 use crate::flight::round_step;
 
-/// A thread that is in no call for longer computes, in microseconds.
-const COMPUTED: i64 = 2_000;
 /// What comes from one host within this time is one mark, in microseconds.
 const TOGETHER: i64 = 4_000;
 /// More lanes are no figure.
@@ -84,7 +82,10 @@ pub fn html(figure: &Figure, program: &str, caption: &str) -> Result<String> {
     if lanes.is_empty() {
         bail!("{program} waits for nothing while packets cross");
     }
-    let lanes = folded(lanes);
+    let mut lanes = folded(lanes);
+    for lane in lanes.iter_mut().filter(|lane| !lane.is_idle) {
+        awake(lane);
+    }
     if lanes.len() > MOST {
         bail!(
             "{program} has {} threads that do something, and a figure has room for {MOST}",
@@ -169,22 +170,16 @@ fn lanes(figure: &Figure, index: usize) -> Vec<Lane> {
             _ => {}
         }
     }
-    for lane in lanes.values_mut() {
-        computed(lane);
-    }
     lanes.into_values().collect()
 }
 
-/// Where a thread waits in no call and makes none about a socket, for long, it works too.
-fn computed(lane: &mut Lane) {
-    let mut pauses: Vec<(i64, i64)> = Vec::new();
-    for pair in lane.waits.windows(2) {
-        if let Some(end) = pair[0].end
-            && pair[1].begin - end > COMPUTED
-        {
-            pauses.push((end, pair[1].begin));
-        }
-    }
+/// From one wait to the next a thread works, if only for a moment and for nobody that its calls name.
+fn awake(lane: &mut Lane) {
+    let pauses: Vec<(i64, i64)> = lane
+        .waits
+        .windows(2)
+        .filter_map(|pair| Some((pair[0].end?, pair[1].begin)))
+        .collect();
     for (begin, end) in pauses {
         let within = |work: &&mut Work| work.begin >= begin && work.end <= end;
         match lane.work.iter_mut().find(within) {
@@ -544,7 +539,8 @@ impl Drawing<'_> {
             for (part, class) in (0..).zip(&whom) {
                 let _ = write!(
                     out,
-                    "<rect class=\"work {class}\" x=\"{left}\" y=\"{}\" width=\"{wide}\" height=\"{tall}\"/>",
+                    "<rect class=\"{}\" x=\"{left}\" y=\"{}\" width=\"{wide}\" height=\"{tall}\"/>",
+                    format!("work {class}").trim_end(),
                     y - 4 + part * tall
                 );
             }
