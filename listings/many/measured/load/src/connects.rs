@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Result<Report> {
         }
         ring.wait(Duration::from_millis(100))?;
         let now = Instant::now();
-        while let Some(done) = ring.next() {
+        while let Some(done) = ring.take() {
             heard = now;
             match done {
                 Done::Received { token, buffer, .. } => {

@@ -172,7 +172,7 @@ fn exchange(
         // One look at the clock for all that has happened.
         let now = Instant::now();
         let over = window.is_over(now)?;
-        while let Some(done) = ring.next() {
+        while let Some(done) = ring.take() {
             heard = now;
             match done {
                 Done::Received {

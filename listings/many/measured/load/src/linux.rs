@@ -247,7 +247,7 @@ impl Ring {
     }
 
     /// The next of the things that have happened.
-    pub fn next(&mut self) -> Option<Done> {
+    pub fn take(&mut self) -> Option<Done> {
         loop {
             let entry = self.ring.completion().next()?;
             let token = entry.user_data() as u32;

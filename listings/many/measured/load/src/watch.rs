@@ -87,10 +87,9 @@ impl Window {
     pub fn is_over(&mut self, now: Instant) -> Result<bool> {
         let over = now >= self.end;
         if now >= self.begin {
-            for meter in [Some(&mut self.own), self.server.as_mut()] {
-                if let Some(meter) = meter {
-                    meter.read(now, over)?;
-                }
+            self.own.read(now, over)?;
+            if let Some(server) = &mut self.server {
+                server.read(now, over)?;
             }
         }
         Ok(over)
