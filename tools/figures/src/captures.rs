@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use wire::{Recording, SceneFile, capture_of};
+use wire::{Recording, SceneFile};
 
 /// The folder below that of the pages. It is generated, and not committed.
 const FOLDER: &str = "captures";
@@ -15,16 +15,26 @@ pub fn name(file: &SceneFile, host: &str) -> String {
     format!("{FOLDER}/{}.{host}.pcapng", file.name.replace('/', "-"))
 }
 
+/// The captures of a recording: the name on the site, and the file.
+pub fn of(file: &SceneFile, recording: &Recording) -> BTreeMap<String, PathBuf> {
+/// Where the results of a measurement lie: `load-bench.json` for `load/results/bench.json`.
+pub fn results(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let listing = path.ancestors().nth(2).and_then(Path::file_name);
+    let listing = listing.unwrap_or_default().to_string_lossy();
+    format!("{FOLDER}/{listing}-{name}")
+}
+
 pub fn of(file: &SceneFile, recording: &Recording) -> BTreeMap<String, Vec<u8>> {
     let hosts = recording.head.hosts.iter().enumerate();
     hosts
         .filter(|(index, _)| recording.is_on_wire(*index))
-        .map(|(index, host)| (name(file, &host.name), capture_of(recording, index)))
+        .map(|(_, host)| (name(file, &host.name), file.capture_file(&host.name)))
         .collect()
 }
 
 /// Writes those that have changed, so that who watches the folder is not woken for nothing, and removes the others.
-pub fn write(source: &Path, captures: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+pub fn write(source: &Path, captures: &BTreeMap<String, PathBuf>) -> Result<()> {
     let folder = source.join(FOLDER);
     if captures.is_empty() && !folder.exists() {
         return Ok(());
@@ -34,9 +44,10 @@ pub fn write(source: &Path, captures: &BTreeMap<String, Vec<u8>>) -> Result<()> 
     for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
         old.insert(format!("{FOLDER}/{}", entry?.file_name().to_string_lossy()));
     }
-    for (name, bytes) in captures {
+    for (name, from) in captures {
         let path = source.join(name);
-        if fs::read(&path).ok().as_ref() != Some(bytes) {
+        let bytes = fs::read(from).with_context(|| format!("read {}", from.display()))?;
+        if fs::read(&path).ok().as_ref() != Some(&bytes) {
             // Another build may run at the same time.
             let new = path.with_extension(format!("new-{}", std::process::id()));
             fs::write(&new, bytes)
@@ -45,7 +56,8 @@ pub fn write(source: &Path, captures: &BTreeMap<String, Vec<u8>>) -> Result<()> 
         }
         old.remove(name);
     }
-    for name in old.iter().filter(|name| name.ends_with(".pcapng")) {
+    let is_ours = |name: &&String| name.ends_with(".pcapng") || name.ends_with(".json");
+    for name in old.iter().filter(is_ours) {
         // It may have been removed by another build.
         let _ = fs::remove_file(source.join(name));
     }

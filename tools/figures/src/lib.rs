@@ -14,24 +14,31 @@ mod flight;
 mod frame;
 mod ladder;
 mod layout;
+mod measured;
+pub mod results;
 mod states;
 mod totals;
 mod waits;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mdbook_preprocessor::book::{Book, BookItem};
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 use regex::{Captures, Regex};
 use wire::{Recording, SceneFile};
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 9] = [
+pub const DIRECTIVES: [&str; 10] = [
     "ladder",
     "calls",
     "console",
@@ -41,6 +48,7 @@ pub const DIRECTIVES: [&str; 9] = [
     "totals",
     "boundaries",
     "waits",
+    "measured",
 ];
 
 /// A directive that can't be followed.
@@ -51,11 +59,12 @@ pub struct Mistake {
     pub message: String,
 }
 
-/// A page with its figures, and the captures that they offer: names below `captures/` with the files' bytes.
+/// A page with its figures, and the captures that they offer: names below `captures/`, and the files that go
+/// there.
 #[derive(Debug, Clone, Default)]
 pub struct Expanded {
     pub text: String,
-    pub captures: BTreeMap<String, Vec<u8>>,
+    pub captures: BTreeMap<String, PathBuf>,
     pub mistakes: Vec<Mistake>,
 }
 
@@ -111,10 +120,13 @@ struct Page<'a> {
     loaded: HashMap<PathBuf, Rc<(SceneFile, Recording)>>,
 }
 
-type Drawn = (String, BTreeMap<String, Vec<u8>>);
+type Drawn = (String, BTreeMap<String, PathBuf>);
 
 impl Page<'_> {
     fn draw(&mut self, name: &str, rest: &str) -> Result<Drawn> {
+        if name == "measured" {
+            return self.measured(rest);
+        }
         let (targets, rest) = targets(rest);
         let [first, ..] = &targets[..] else {
             bail!(
@@ -158,6 +170,24 @@ impl Page<'_> {
         Ok((html, captures::of(file, recording)))
     }
 
+    /// A figure of what `cargo book bench` wrote, which is offered to readers as it is.
+    fn measured(&self, rest: &str) -> Result<Drawn> {
+        let (words, caption) = arguments("measured", rest)?;
+        let [target, workloads, kind] = words[..] else {
+            bail!("{{{{#measured}}}} wants results, workloads and what to draw");
+        };
+        let path = [self.root, self.folder, Path::new(target)]
+            .iter()
+            .collect::<PathBuf>();
+        let bytes = fs::read(&path).with_context(|| format!("read the results {target}"))?;
+        let results = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{target} holds no results of cargo book bench"))?;
+        let name = captures::results(&path);
+        let link = format!("{}{name}", self.up);
+        let html = measured::html(&results, workloads, kind, caption, &link)?;
+        Ok((html, BTreeMap::from([(name, bytes)])))
+    }
+
     fn load(&mut self, target: &str) -> Result<Rc<(SceneFile, Recording)>> {
         let path = [self.root, self.folder, Path::new(target)]
             .iter()
@@ -196,6 +226,11 @@ fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
         "console" | "waits" => &["the name of a program"],
         "flight" | "boundaries" => &["a host"],
         "dissection" => &["a host", "the number of a packet in its capture"],
+        "measured" => &[
+            "the path of results",
+            "workloads, with commas between them",
+            "what to draw of them",
+        ],
         _ => &[],
     };
     let mut words = Vec::new();
@@ -203,7 +238,7 @@ fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
     for what in wanted {
         let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         if word.is_empty() {
-            return Err(anyhow!("{{{{#{name}}}}} wants {what} after the scene"));
+            return Err(anyhow!("{{{{#{name}}}}} wants {what} before its caption"));
         }
         words.push(word);
         rest = after.trim_start();
@@ -222,15 +257,35 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Draws a page now, and says what is wrong with it; [`Figures::run`] then has it ready.
-    pub fn draw(&mut self, root: &Path, page: &Path, text: &str) -> &[Mistake] {
-        let expanded = expand(root, page, text);
-        let (_, expanded) = self
-            .drawn
-            .entry(page.to_path_buf())
-            .insert_entry((text.to_string(), expanded))
-            .into_mut();
-        &expanded.mistakes
+    /// Draws pages now, given their paths and texts, and says what is wrong with each; [`Figures::run`] then has them
+    /// ready.
+    pub fn draw<'a>(
+        &mut self,
+        root: &Path,
+        pages: &[(&'a Path, &str)],
+    ) -> Vec<(&'a Path, Vec<Mistake>)> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut drawn = Vec::new();
+            while let Some((page, text)) = pages.get(next.fetch_add(1, Ordering::Relaxed)) {
+                drawn.push((*page, text.to_string(), expand(root, page, text)));
+            }
+            drawn
+        };
+        // Nothing here waits, so more threads than cores gain nothing.
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let all = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let all = threads.into_iter().map(|thread| thread.join());
+            all.map(|drawn| drawn.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect::<Vec<_>>()
+        });
+        let mut mistakes = Vec::new();
+        for (page, text, expanded) in all.into_iter().flatten() {
+            mistakes.push((page, expanded.mistakes.clone()));
+            self.drawn.insert(page.to_path_buf(), (text, expanded));
+        }
+        mistakes
     }
 }
 

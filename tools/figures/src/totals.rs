@@ -72,9 +72,9 @@ pub fn html(scenes: &[(&SceneFile, &Recording)], caption: &str) -> Result<String
 }
 
 fn totals(recording: &Recording) -> Option<Totals> {
-    let ladder = wire::ladder(recording);
+    let steps = wire::steps(recording);
     let packets = || {
-        ladder.packets.iter().filter_map(|step| {
+        steps.iter().filter_map(|step| {
             let event = &recording.events[step.event];
             match &event.what {
                 What::Packet {
@@ -158,7 +158,7 @@ fn milliseconds(us: i64) -> String {
 }
 
 /// With a space after each three digits, that does not break.
-fn thousands(number: usize) -> String {
+pub fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -47,6 +47,7 @@ const fn on_linux(name: &'static str, run: fn(&Test) -> Result<()>) -> Case {
     }
 }
 
+// ANCHOR: cases
 const CASES: [Case; 11] = [
     case("many", many),
     case("slow", slow),
@@ -60,6 +61,7 @@ const CASES: [Case; 11] = [
     on_linux("idle", idle),
     case("limit", limit),
 ];
+// ANCHOR_END: cases
 
 /// The server to test, and how.
 struct Test {
@@ -162,6 +164,7 @@ fn arguments() -> Result<(Test, Option<String>)> {
     }
 }
 
+// ANCHOR: many
 /// Many clients at once: all connect before the first of them says a word, and
 /// all stay until the last of them has its answer.
 fn many(test: &Test) -> Result<()> {
@@ -182,6 +185,7 @@ fn many(test: &Test) -> Result<()> {
     }
     Ok(())
 }
+// ANCHOR_END: many
 
 /// One client sends a byte now and then. The others don't notice.
 fn slow(test: &Test) -> Result<()> {
@@ -676,6 +680,7 @@ fn refused(server: &Server) -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: idle
 /// Clients that say nothing cost no processor time.
 fn idle(test: &Test) -> Result<()> {
     let server = test.start()?;
@@ -698,6 +703,7 @@ fn idle(test: &Test) -> Result<()> {
          seconds the server ran for {least} hundredths"
     )
 }
+// ANCHOR_END: idle
 
 /// At its limit of connections the server lets the next client wait, until one
 /// leaves.
