@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use wire::{Body, Flags, Ladder, Missing, Packet, Recording, Step, What};
+use wire::{Body, Flags, Missing, Packet, Recording, Step, What};
 
 /// What `tshark` is asked for.
 const FIELDS: [&str; 18] = [
@@ -56,8 +56,8 @@ pub fn compare_with_tshark(capture: &Path, recording: &Recording, host: usize) -
         String::from_utf8_lossy(&output.stderr).trim()
     );
     let text = String::from_utf8(output.stdout).context("tshark's output")?;
-    let ladder = wire::ladder(recording);
-    let wanted = seen_by(recording, &ladder, host);
+    let steps = wire::steps(recording);
+    let wanted = seen_by(recording, &steps, host);
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('|').collect()).collect();
     ensure!(
         rows.len() == wanted.len(),
@@ -72,9 +72,9 @@ pub fn compare_with_tshark(capture: &Path, recording: &Recording, host: usize) -
 }
 
 /// The steps that a host saw, in the order in which it saw them.
-fn seen_by<'a>(recording: &Recording, ladder: &'a Ladder, host: usize) -> Vec<&'a Step> {
+fn seen_by<'a>(recording: &Recording, steps: &'a [Step], host: usize) -> Vec<&'a Step> {
     let mut seen = Vec::new();
-    for step in &ladder.packets {
+    for step in steps {
         let event = &recording.events[step.event];
         if let What::Packet { from, arrivals, .. } = &event.what {
             if *from == host {

@@ -76,11 +76,14 @@ pub fn build_into(root: &Path, folder: &Path, live: bool) -> Result<usize, Build
     let pages = Book::load(root)?;
     let mut problems = pages::check(&pages);
     let mut figures = Figures::default();
-    for page in &pages.pages {
-        let mistakes = figures.draw(root, &page.path, &page.source);
-        let problem =
-            |mistake: &Mistake| Problem::new(&page.path, mistake.line, mistake.message.clone());
-        problems.extend(mistakes.iter().map(problem));
+    let sources: Vec<_> = pages
+        .pages
+        .iter()
+        .map(|page| (&*page.path, &*page.source))
+        .collect();
+    for (page, mistakes) in figures.draw(root, &sources) {
+        let problem = |mistake: Mistake| Problem::new(page, mistake.line, mistake.message);
+        problems.extend(mistakes.into_iter().map(problem));
     }
     problems.sort();
     if !problems.is_empty() {

@@ -34,11 +34,11 @@ pub fn html(figure: &Figure, host: &str, caption: &str) -> Result<String> {
 }
 
 fn rows(recording: &Recording, sender: usize) -> Result<Rows> {
-    let ladder = wire::ladder(recording);
+    let steps = wire::steps(recording);
     let mut bytes: Vec<u8> = Vec::new();
     let mut segments: Vec<Piece> = Vec::new();
     let mut reader = None;
-    for step in &ladder.packets {
+    for step in steps {
         let What::Packet { from, arrivals, .. } = &recording.events[step.event].what else {
             continue;
         };

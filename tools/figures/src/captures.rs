@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use wire::{Recording, SceneFile, capture_of};
+use wire::{Recording, SceneFile};
 
 /// The folder below that of the pages. It is generated, and not committed.
 const FOLDER: &str = "captures";
@@ -23,16 +23,17 @@ pub fn results(path: &Path) -> String {
     format!("{FOLDER}/{listing}-{name}")
 }
 
-pub fn of(file: &SceneFile, recording: &Recording) -> BTreeMap<String, Vec<u8>> {
+/// The captures of a recording: the name on the site, and the file.
+pub fn of(file: &SceneFile, recording: &Recording) -> BTreeMap<String, PathBuf> {
     let hosts = recording.head.hosts.iter().enumerate();
     hosts
         .filter(|(index, _)| recording.is_on_wire(*index))
-        .map(|(index, host)| (name(file, &host.name), capture_of(recording, index)))
+        .map(|(_, host)| (name(file, &host.name), file.capture_file(&host.name)))
         .collect()
 }
 
 /// Writes those that have changed, so that who watches the folder is not woken for nothing, and removes the others.
-pub fn write(source: &Path, captures: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+pub fn write(source: &Path, captures: &BTreeMap<String, PathBuf>) -> Result<()> {
     let folder = source.join(FOLDER);
     if captures.is_empty() && !folder.exists() {
         return Ok(());
@@ -42,9 +43,10 @@ pub fn write(source: &Path, captures: &BTreeMap<String, Vec<u8>>) -> Result<()> 
     for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
         old.insert(format!("{FOLDER}/{}", entry?.file_name().to_string_lossy()));
     }
-    for (name, bytes) in captures {
+    for (name, from) in captures {
         let path = source.join(name);
-        if fs::read(&path).ok().as_ref() != Some(bytes) {
+        let bytes = fs::read(from).with_context(|| format!("read {}", from.display()))?;
+        if fs::read(&path).ok().as_ref() != Some(&bytes) {
             // Another build may run at the same time.
             let new = path.with_extension(format!("new-{}", std::process::id()));
             fs::write(&new, bytes)

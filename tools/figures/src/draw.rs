@@ -45,9 +45,9 @@ const TOP: i32 = 58;
 
 pub fn html(figure: &Figure, kind: &str, notes: Vec<Note>, caption: &str) -> Result<String> {
     let recording = figure.recording;
-    let ladder = wire::ladder(recording);
-    let arrows = arrows(recording, &ladder);
-    let words = words(figure, &ladder, &notes);
+    let steps = wire::steps(recording);
+    let arrows = arrows(recording, &steps);
+    let words = words(figure, &steps, &notes);
     let layout = layout(
         arrows,
         notes,
@@ -403,11 +403,11 @@ fn draw_arrow(
 }
 
 /// Every packet and every note, in the order of time.
-fn words(figure: &Figure, ladder: &wire::Ladder, notes: &[Note]) -> String {
+fn words(figure: &Figure, steps: &[wire::Step], notes: &[Note]) -> String {
     let recording = figure.recording;
     let hosts = &recording.head.hosts;
     let mut items: Vec<(i64, String)> = Vec::new();
-    for step in &ladder.packets {
+    for step in steps {
         let event = &recording.events[step.event];
         let What::Packet {
             from,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
-use wire::{Body, Flags, Ladder, Recording, Step, TcpOption, What};
+use wire::{Body, Flags, Recording, Step, TcpOption, What};
 
 use crate::figure::{Figure, escape};
 
@@ -45,8 +45,8 @@ pub fn html(figure: &Figure, host: &str, caption: &str) -> Result<String> {
         let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
         bail!("the scene has no host {host}, only {}", names.join(", "));
     };
-    let ladder = wire::ladder(recording);
-    let flight = follow(recording, &ladder, index);
+    let steps = wire::steps(recording);
+    let flight = follow(recording, &steps, index);
     if flight.moments.is_empty() {
         bail!("{host} sends no byte over TCP in this recording");
     }
@@ -58,9 +58,9 @@ pub fn html(figure: &Figure, host: &str, caption: &str) -> Result<String> {
 }
 
 /// Goes through the packets in the order in which the host sends and receives them.
-fn follow(recording: &Recording, ladder: &Ladder, host: usize) -> Flight {
+fn follow(recording: &Recording, steps: &[Step], host: usize) -> Flight {
     let mut seen: Vec<(i64, bool, bool, &Step)> = Vec::new();
-    for step in &ladder.packets {
+    for step in steps {
         if let What::Packet {
             from,
             fate,

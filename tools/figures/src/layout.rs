@@ -1,6 +1,6 @@
 //! Where things stand: time runs downwards, but not evenly, so that nothing overlaps and nothing is far apart.
 
-use wire::{Body, Fate, Flags, Ladder, Packet, Recording, State, What};
+use wire::{Body, Fate, Flags, Packet, Recording, State, Step, What};
 
 /// Something beside a host's lane.
 #[derive(Debug, Clone)]
@@ -67,10 +67,10 @@ const FIRST: usize = 12;
 const LAST: usize = 10;
 
 /// The arrows of a recording, in the order in which they were sent.
-pub fn arrows(recording: &Recording, ladder: &Ladder) -> Vec<Arrow> {
+pub fn arrows(recording: &Recording, steps: &[Step]) -> Vec<Arrow> {
     let mut arrows: Vec<Arrow> = Vec::new();
     let mut seen: Vec<(usize, Vec<u8>)> = Vec::new();
-    for (packet, step) in ladder.packets.iter().enumerate() {
+    for (packet, step) in steps.iter().enumerate() {
         let event = &recording.events[step.event];
         let What::Packet {
             from,

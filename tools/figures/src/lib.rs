@@ -23,9 +23,13 @@ mod waits;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use mdbook_preprocessor::book::{Book, BookItem};
@@ -55,11 +59,12 @@ pub struct Mistake {
     pub message: String,
 }
 
-/// A page with its figures, and the captures that they offer: names below `captures/` with the files' bytes.
+/// A page with its figures, and the captures that they offer: names below `captures/`, and the files that go
+/// there.
 #[derive(Debug, Clone, Default)]
 pub struct Expanded {
     pub text: String,
-    pub captures: BTreeMap<String, Vec<u8>>,
+    pub captures: BTreeMap<String, PathBuf>,
     pub mistakes: Vec<Mistake>,
 }
 
@@ -115,7 +120,7 @@ struct Page<'a> {
     loaded: HashMap<PathBuf, Rc<(SceneFile, Recording)>>,
 }
 
-type Drawn = (String, BTreeMap<String, Vec<u8>>);
+type Drawn = (String, BTreeMap<String, PathBuf>);
 
 impl Page<'_> {
     fn draw(&mut self, name: &str, rest: &str) -> Result<Drawn> {
@@ -180,7 +185,7 @@ impl Page<'_> {
         let name = captures::results(&path);
         let link = format!("{}{name}", self.up);
         let html = measured::html(&results, workloads, kind, caption, &link)?;
-        Ok((html, BTreeMap::from([(name, bytes)])))
+        Ok((html, BTreeMap::from([(name, path)])))
     }
 
     fn load(&mut self, target: &str) -> Result<Rc<(SceneFile, Recording)>> {
@@ -252,15 +257,35 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Draws a page now, and says what is wrong with it; [`Figures::run`] then has it ready.
-    pub fn draw(&mut self, root: &Path, page: &Path, text: &str) -> &[Mistake] {
-        let expanded = expand(root, page, text);
-        let (_, expanded) = self
-            .drawn
-            .entry(page.to_path_buf())
-            .insert_entry((text.to_string(), expanded))
-            .into_mut();
-        &expanded.mistakes
+    /// Draws pages now, given their paths and texts, and says what is wrong with each; [`Figures::run`] then has them
+    /// ready.
+    pub fn draw<'a>(
+        &mut self,
+        root: &Path,
+        pages: &[(&'a Path, &str)],
+    ) -> Vec<(&'a Path, Vec<Mistake>)> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut drawn = Vec::new();
+            while let Some((page, text)) = pages.get(next.fetch_add(1, Ordering::Relaxed)) {
+                drawn.push((*page, text.to_string(), expand(root, page, text)));
+            }
+            drawn
+        };
+        // Nothing here waits, so more threads than cores gain nothing.
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let all = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let all = threads.into_iter().map(|thread| thread.join());
+            all.map(|drawn| drawn.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect::<Vec<_>>()
+        });
+        let mut mistakes = Vec::new();
+        for (page, text, expanded) in all.into_iter().flatten() {
+            mistakes.push((page, expanded.mistakes.clone()));
+            self.drawn.insert(page.to_path_buf(), (text, expanded));
+        }
+        mistakes
     }
 }
 

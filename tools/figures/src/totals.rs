@@ -72,9 +72,9 @@ pub fn html(scenes: &[(&SceneFile, &Recording)], caption: &str) -> Result<String
 }
 
 fn totals(recording: &Recording) -> Option<Totals> {
-    let ladder = wire::ladder(recording);
+    let steps = wire::steps(recording);
     let packets = || {
-        ladder.packets.iter().filter_map(|step| {
+        steps.iter().filter_map(|step| {
             let event = &recording.events[step.event];
             match &event.what {
                 What::Packet {

@@ -199,7 +199,7 @@ fn marks(figure: &Figure, host: usize) -> Vec<Mark> {
     let recording = figure.recording;
     let mut came: Vec<(i64, usize, Came)> = Vec::new();
     let mut begun: Vec<_> = Vec::new();
-    for step in &wire::ladder(recording).packets {
+    for step in &wire::steps(recording) {
         let What::Packet { from, arrivals, .. } = &recording.events[step.event].what else {
             continue;
         };

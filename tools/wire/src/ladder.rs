@@ -11,8 +11,6 @@ use crate::recording::{Fate, Recording, Stream, What, Whom};
 /// The ladder of a recording.
 #[derive(Debug)]
 pub struct Ladder {
-    /// Every packet, in the order in which they were sent.
-    pub packets: Vec<Step>,
     sections: Vec<Section>,
 }
 
@@ -40,8 +38,16 @@ struct Section {
 
 type End = (IpAddr, u16);
 
-/// Takes the packets of a recording apart and counts their numbers from the beginning.
+/// The ladder of a recording.
 pub fn ladder(recording: &Recording) -> Ladder {
+    Ladder {
+        sections: sections(recording, &steps(recording)),
+    }
+}
+
+/// Takes the packets of a recording apart and counts their numbers from the beginning. They are in the order in which they
+/// were sent.
+pub fn steps(recording: &Recording) -> Vec<Step> {
     let mut packets = Vec::new();
     // The number before the first byte, for each direction of each connection.
     let mut first: HashMap<(End, End), u32> = HashMap::new();
@@ -88,8 +94,7 @@ pub fn ladder(recording: &Recording) -> Ladder {
         }
         packets.push(step);
     }
-    let sections = sections(recording, &packets);
-    Ladder { packets, sections }
+    packets
 }
 
 fn sections(recording: &Recording, packets: &[Step]) -> Vec<Section> {
@@ -541,7 +546,6 @@ mod tests {
 
     fn one_section(lines: &[&str]) -> Ladder {
         Ladder {
-            packets: Vec::new(),
             sections: vec![Section {
                 title: "at client".to_string(),
                 lines: lines.iter().map(|line| line.to_string()).collect(),

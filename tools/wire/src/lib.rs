@@ -19,7 +19,7 @@ pub use driver::{
     Checked, Missing, Programs, Recorded, SceneFile, check, find_scenes, for_each, load, record,
     run, worker,
 };
-pub use ladder::{Ladder, Step, ladder};
+pub use ladder::{Ladder, Step, ladder, steps};
 pub use packet::{Body, Flags, Icmp, Packet, Tcp, TcpOption, Udp};
 pub use recording::{
     Arrival, Did, Event, Fate, Head, HostHead, LinkHead, ProgramHead, Recording, State, Stream,
