@@ -91,10 +91,16 @@ pub fn listings_stand_alone(house: &House) -> Vec<Problem> {
 }
 
 /// A file, and the place where another listing has it too.
-const COPIES: [(&str, &str); 1] = [(
-    "listings/framing/codecs/header/src/lib.rs",
-    "listings/framing/codecs/codec/src/header.rs",
-)];
+const COPIES: [(&str, &str); 2] = [
+    (
+        "listings/framing/codecs/header/src/lib.rs",
+        "listings/framing/codecs/codec/src/header.rs",
+    ),
+    (
+        "listings/framing/framing/frames/src/lib.rs",
+        "listings/many/async/cancelled/src/frames.rs",
+    ),
+];
 
 /// What the tests of several listings need stands in each of them, at the same place and the same to the letter.
 fn helpers_agree(house: &House) -> Vec<Problem> {

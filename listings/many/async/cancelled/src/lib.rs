@@ -1,0 +1,3 @@
+//! The decoder of the framing chapter.
+
+pub mod frames;
