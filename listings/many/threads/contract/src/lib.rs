@@ -246,7 +246,7 @@ fn spin() -> Result<u64> {
             .context("read /proc/thread-self/stat")?;
         let time = time_in(&stat)?;
         let passed = begun.elapsed().as_secs();
-        if (passed >= 1 && time >= 20) || passed >= 10 {
+        if (passed >= 1 && time >= 20) || passed >= 4 {
             return Ok(time);
         }
     }
