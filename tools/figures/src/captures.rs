@@ -15,8 +15,6 @@ pub fn name(file: &SceneFile, host: &str) -> String {
     format!("{FOLDER}/{}.{host}.pcapng", file.name.replace('/', "-"))
 }
 
-/// The captures of a recording: the name on the site, and the file.
-pub fn of(file: &SceneFile, recording: &Recording) -> BTreeMap<String, PathBuf> {
 /// Where the results of a measurement lie: `load-bench.json` for `load/results/bench.json`.
 pub fn results(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -25,7 +23,8 @@ pub fn results(path: &Path) -> String {
     format!("{FOLDER}/{listing}-{name}")
 }
 
-pub fn of(file: &SceneFile, recording: &Recording) -> BTreeMap<String, Vec<u8>> {
+/// The captures of a recording: the name on the site, and the file.
+pub fn of(file: &SceneFile, recording: &Recording) -> BTreeMap<String, PathBuf> {
     let hosts = recording.head.hosts.iter().enumerate();
     hosts
         .filter(|(index, _)| recording.is_on_wire(*index))

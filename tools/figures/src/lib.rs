@@ -22,9 +22,9 @@ mod waits;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::LazyLock;
@@ -185,7 +185,7 @@ impl Page<'_> {
         let name = captures::results(&path);
         let link = format!("{}{name}", self.up);
         let html = measured::html(&results, workloads, kind, caption, &link)?;
-        Ok((html, BTreeMap::from([(name, bytes)])))
+        Ok((html, BTreeMap::from([(name, path)])))
     }
 
     fn load(&mut self, target: &str) -> Result<Rc<(SceneFile, Recording)>> {

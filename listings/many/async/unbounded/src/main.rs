@@ -15,8 +15,10 @@ use tokio::time::timeout;
 /// What the client sends at most, in bytes.
 const MOST: usize = 64 << 20;
 
-/// A client that gets rid of nothing for so long is taken to be stuck.
-const STUCK: Duration = Duration::from_millis(500);
+/// A client that gets rid of nothing so often, each time for so long, is taken
+/// to be stuck. Once would be too little: this process may have been asleep.
+const TRIES: usize = 10;
+const STUCK: Duration = Duration::from_millis(50);
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 16 * 1024;
@@ -51,18 +53,24 @@ fn start(way: &str) -> Result<()> {
 }
 
 // ANCHOR: run
-/// An echo server, and a client that sends and never reads.
+/// One client sends, one never reads, and what the first sends is for the
+/// second.
 async fn run(bounded: bool) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let client = tokio::spawn(flood(listener.local_addr()?));
-    let (stream, _) = listener.accept().await?;
+    let addr = listener.local_addr()?;
+    let _receiver = TcpStream::connect(addr)
+        .await
+        .with_context(|| format!("connect to {addr}"))?;
+    let (to, _) = listener.accept().await?;
+    let sender = tokio::spawn(flood(addr));
+    let (from, _) = listener.accept().await?;
     tokio::spawn(async move {
         match bounded {
-            false => serve_unbounded(stream).await,
-            true => serve_bounded(stream).await,
+            false => relay_unbounded(from, to).await,
+            true => relay_bounded(from, to).await,
         }
     });
-    let (sent, _stream) = client.await??;
+    let (sent, _stream) = sender.await??;
     println!("sent    {:6} KiB", sent / 1024);
     println!("waiting {:6} KiB", WAITING.load(Ordering::Relaxed) / 1024);
     Ok(())
@@ -74,11 +82,11 @@ async fn flood(addr: SocketAddr) -> Result<(usize, TcpStream)> {
         .await
         .with_context(|| format!("connect to {addr}"))?;
     let piece = [b'x'; PIECE];
-    let mut sent = 0;
-    while sent < MOST {
+    let (mut sent, mut tries) = (0, 0);
+    while sent < MOST && tries < TRIES {
         match timeout(STUCK, stream.write(&piece)).await {
-            Ok(n) => sent += n?,
-            Err(_) => break,
+            Ok(n) => (sent, tries) = (sent + n?, 0),
+            Err(_) => tries += 1,
         }
     }
     Ok((sent, stream))
@@ -87,8 +95,10 @@ async fn flood(addr: SocketAddr) -> Result<(usize, TcpStream)> {
 
 // ANCHOR: unbounded
 /// The mistake: `send` never waits, so nothing ever stops the reading.
-async fn serve_unbounded(stream: TcpStream) -> io::Result<()> {
-    let (mut from, mut to) = stream.into_split();
+async fn relay_unbounded(
+    mut from: TcpStream,
+    mut to: TcpStream,
+) -> io::Result<()> {
     let (queue, mut queued) = mpsc::unbounded_channel::<Vec<u8>>();
     let writing = tokio::spawn(async move {
         while let Some(piece) = queued.recv().await {
@@ -112,8 +122,10 @@ async fn serve_unbounded(stream: TcpStream) -> io::Result<()> {
 
 // ANCHOR: bounded
 /// The cure: a queue with a length, and a `send` that waits.
-async fn serve_bounded(stream: TcpStream) -> io::Result<()> {
-    let (mut from, mut to) = stream.into_split();
+async fn relay_bounded(
+    mut from: TcpStream,
+    mut to: TcpStream,
+) -> io::Result<()> {
     let (queue, mut queued) = mpsc::channel::<Vec<u8>>(PIECES);
     let writing = tokio::spawn(async move {
         while let Some(piece) = queued.recv().await {

@@ -1,4 +1,4 @@
-//! How much waits in the server for a client that does not read. With
+//! How much waits between a client that sends and one that never reads. With
 //! `RECORD_OUTPUT` set, the files on the page are written anew.
 
 mod support;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use support::Program;
 
-/// How many KiB were sent, and how many of them waited in the server.
+/// How many KiB were sent, and how many of them waited.
 fn figures(way: &str) -> (usize, usize) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unbounded"));
     let program = Program::start(command.arg(way));
