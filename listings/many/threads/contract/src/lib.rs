@@ -174,8 +174,8 @@ impl Server {
     }
 
     /// Watches the server for a second, or longer on a busy machine. Returns
-    /// for how many hundredths of a second it ran, and for how many it would
-    /// have if it never waited: a thread of ours that never does is the measure.
+    /// for how many hundredths of a second it ran, and for how many a thread
+    /// of ours did that never waits: a server that spins gets about as much.
     pub fn running(&self) -> Result<(u64, u64)> {
         let before = self.usage()?.cpu;
         let measure = thread::spawn(spin).join();
