@@ -177,6 +177,8 @@ impl Server {
     /// for how many hundredths of a second it ran, and for how many it would
     /// have if it never waited: one of our threads never does, and is the
     /// measure.
+    /// for how many hundredths of a second it ran, and for how many a thread
+    /// of ours did that never waits: a server that spins gets about as much.
     pub fn running(&self) -> Result<(u64, u64)> {
         let before = self.usage()?.cpu;
         let measure = thread::spawn(spin).join();
