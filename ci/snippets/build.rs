@@ -41,14 +41,20 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The names in `[dependencies]`, as Rust code spells them.
+/// The names in `[dependencies]`, and in those of one system, as Rust code spells them.
 fn allowed_crates(package: &Path) -> Result<String> {
     let manifest: toml_edit::DocumentMut =
         fs::read_to_string(package.join("Cargo.toml"))?.parse()?;
-    let names: Vec<String> = manifest["dependencies"]
+    let everywhere = manifest["dependencies"]
         .as_table()
-        .context("no [dependencies]")?
-        .iter()
+        .context("no [dependencies]")?;
+    let systems = manifest.get("target").and_then(|item| item.as_table());
+    let names: Vec<String> = systems
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, system)| system.get("dependencies")?.as_table())
+        .chain([everywhere])
+        .flatten()
         .map(|(name, _)| name.replace('-', "_"))
         .collect();
     Ok(names.join(","))

@@ -152,7 +152,9 @@ pub fn listings_are_on_pages(house: &House) -> Vec<Problem> {
             ));
             continue;
         }
-        for folder in ["src", "python", "broken", "strace", "scenes"] {
+        for folder in [
+            "src", "python", "c", "broken", "strace", "scenes", "results",
+        ] {
             for path in listing.files(house, folder) {
                 let scene = scene_of(&path);
                 if folder == "scenes" && scene != path {

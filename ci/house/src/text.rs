@@ -169,7 +169,7 @@ pub fn captions(house: &House) -> Vec<Problem> {
         // Of HTML, or after the scene of a figure and what else it wants.
         Regex::new(
             r"(?sx) <figcaption>(.*?)</figcaption>
-            | \{\{\#(?: (?:ladder|calls|states|totals)(?:\s+\S+\.toml)+ | (?:console|flight|boundaries|waits)\s+\S+\s+\S+ | dissection\s+\S+\s+\S+\s+\S+ ) \s+ ([^}]*?) \}\}",
+            | \{\{\#(?: (?:ladder|calls|states|totals)(?:\s+\S+\.toml)+ | (?:console|flight|boundaries|waits)\s+\S+\s+\S+ | (?:dissection|measured)\s+\S+\s+\S+\s+\S+ ) \s+ ([^}]*?) \}\}",
         )
         .expect("a valid pattern")
     });

@@ -163,6 +163,7 @@ fn a_caption_of_a_figure_that_is_no_sentence() {
         "waits a.toml echo-server",
         "states a.toml b.toml",
         "totals a.toml b.toml",
+        "measured a.json one,two throughput",
     ] {
         write(
             root,

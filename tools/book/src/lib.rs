@@ -1,5 +1,6 @@
 //! The one command of this repository: builds the book, serves it, makes new listings, records scenes.
 
+mod bench;
 mod build;
 mod new;
 mod record;
@@ -57,6 +58,8 @@ pub enum Command {
         #[arg(long, default_value_t = 2)]
         jobs: usize,
     },
+    /// Measure the echo servers and write the results for the figures of the book: half an hour on a quiet machine
+    Bench(bench::Options),
 }
 
 /// Does what the command line says, in the repository that `start` lies in.
@@ -71,6 +74,7 @@ pub fn run(cli: Cli, start: &Path) -> Result<()> {
             check,
             jobs,
         } => record::record(&root, &scenes, check, jobs),
+        Command::Bench(options) => bench::bench(&root, &options),
     }
 }
 

@@ -493,3 +493,70 @@ fn a_program_of_another_package_is_built_for_the_scene_that_names_it() {
     assert!(is_built("guest"));
     assert!(!is_built("stranger"));
 }
+
+/// In this repository, with programs that are not optimised.
+#[cfg(target_os = "linux")]
+fn bench(args: &[&str]) -> (bool, String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    run(&root, &[&["bench", "--quick", "--debug"], args].concat())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bench_measures_a_server_and_writes_what_it_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("results.json");
+    let (ok, said) = bench(&[
+        "--only",
+        "selectors_server.py",
+        "--workload",
+        "pingpong-1",
+        "--seconds",
+        "0.2",
+        "--output",
+        file.to_str().unwrap(),
+    ]);
+    // What a machine may lack is said in one line; CI has it all.
+    let missing = [
+        "needs python3",
+        "io_uring, which needs",
+        "lets us not use core",
+    ];
+    if let Some(missing) = missing.iter().find(|missing| said.contains(**missing)) {
+        assert!(std::env::var_os("CI").is_none(), "{said}");
+        eprintln!("skipped: {missing}");
+        return;
+    }
+    assert!(ok, "{said}");
+    let text = fs::read_to_string(&file).unwrap();
+    let results: figures::results::Results = serde_json::from_str(&text).unwrap();
+    assert_eq!((results.rounds, results.workloads.len()), (1, 1));
+    let workload = &results.workloads[0];
+    assert_eq!(workload.servers(), ["selectors_server.py"]);
+    assert!(workload.runs[0].measured.total > 0, "{text}");
+    assert!(results.versions.contains_key("rustc"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bench_names_the_servers_and_workloads_that_it_has() {
+    for (args, message) in [
+        (
+            ["--only", "nginx"],
+            "error: there is no server nginx; there are epoll_server.c, ",
+        ),
+        (
+            ["--workload", "web"],
+            "error: there is no workload web; there are pingpong-1, ",
+        ),
+        (["--rounds", "0"], "error: --rounds wants a number above 0"),
+        (
+            ["--seconds", "NaN"],
+            "error: --seconds wants a number above 0",
+        ),
+    ] {
+        let (ok, said) = bench(&args);
+        assert!(!ok);
+        assert!(said.starts_with(message), "{said}");
+    }
+}

@@ -15,6 +15,14 @@ pub fn name(file: &SceneFile, host: &str) -> String {
     format!("{FOLDER}/{}.{host}.pcapng", file.name.replace('/', "-"))
 }
 
+/// Where the results of a measurement lie: `load-bench.json` for `load/results/bench.json`.
+pub fn results(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let listing = path.ancestors().nth(2).and_then(Path::file_name);
+    let listing = listing.unwrap_or_default().to_string_lossy();
+    format!("{FOLDER}/{listing}-{name}")
+}
+
 /// The captures of a recording: the name on the site, and the file.
 pub fn of(file: &SceneFile, recording: &Recording) -> BTreeMap<String, PathBuf> {
     let hosts = recording.head.hosts.iter().enumerate();
@@ -47,7 +55,8 @@ pub fn write(source: &Path, captures: &BTreeMap<String, PathBuf>) -> Result<()> 
         }
         old.remove(name);
     }
-    for name in old.iter().filter(|name| name.ends_with(".pcapng")) {
+    let is_ours = |name: &&String| name.ends_with(".pcapng") || name.ends_with(".json");
+    for name in old.iter().filter(is_ours) {
         // It may have been removed by another build.
         let _ = fs::remove_file(source.join(name));
     }

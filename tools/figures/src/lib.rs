@@ -14,12 +14,15 @@ mod flight;
 mod frame;
 mod ladder;
 mod layout;
+mod measured;
+pub mod results;
 mod states;
 mod totals;
 mod waits;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -28,14 +31,14 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mdbook_preprocessor::book::{Book, BookItem};
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 use regex::{Captures, Regex};
 use wire::{Recording, SceneFile};
 
 /// The directives that [`expand`] knows.
-pub const DIRECTIVES: [&str; 9] = [
+pub const DIRECTIVES: [&str; 10] = [
     "ladder",
     "calls",
     "console",
@@ -45,6 +48,7 @@ pub const DIRECTIVES: [&str; 9] = [
     "totals",
     "boundaries",
     "waits",
+    "measured",
 ];
 
 /// A directive that can't be followed.
@@ -120,6 +124,9 @@ type Drawn = (String, BTreeMap<String, PathBuf>);
 
 impl Page<'_> {
     fn draw(&mut self, name: &str, rest: &str) -> Result<Drawn> {
+        if name == "measured" {
+            return self.measured(rest);
+        }
         let (targets, rest) = targets(rest);
         let [first, ..] = &targets[..] else {
             bail!(
@@ -163,6 +170,24 @@ impl Page<'_> {
         Ok((html, captures::of(file, recording)))
     }
 
+    /// A figure of what `cargo book bench` wrote, which is offered to readers as it is.
+    fn measured(&self, rest: &str) -> Result<Drawn> {
+        let (words, caption) = arguments("measured", rest)?;
+        let [target, workloads, kind] = words[..] else {
+            bail!("{{{{#measured}}}} wants results, workloads and what to draw");
+        };
+        let path = [self.root, self.folder, Path::new(target)]
+            .iter()
+            .collect::<PathBuf>();
+        let bytes = fs::read(&path).with_context(|| format!("read the results {target}"))?;
+        let results = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{target} holds no results of cargo book bench"))?;
+        let name = captures::results(&path);
+        let link = format!("{}{name}", self.up);
+        let html = measured::html(&results, workloads, kind, caption, &link)?;
+        Ok((html, BTreeMap::from([(name, path)])))
+    }
+
     fn load(&mut self, target: &str) -> Result<Rc<(SceneFile, Recording)>> {
         let path = [self.root, self.folder, Path::new(target)]
             .iter()
@@ -201,6 +226,11 @@ fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
         "console" | "waits" => &["the name of a program"],
         "flight" | "boundaries" => &["a host"],
         "dissection" => &["a host", "the number of a packet in its capture"],
+        "measured" => &[
+            "the path of results",
+            "workloads, with commas between them",
+            "what to draw of them",
+        ],
         _ => &[],
     };
     let mut words = Vec::new();
@@ -208,7 +238,7 @@ fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
     for what in wanted {
         let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         if word.is_empty() {
-            return Err(anyhow!("{{{{#{name}}}}} wants {what} after the scene"));
+            return Err(anyhow!("{{{{#{name}}}}} wants {what} before its caption"));
         }
         words.push(word);
         rest = after.trim_start();

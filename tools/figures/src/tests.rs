@@ -536,3 +536,142 @@ fn a_recording_that_is_missing_or_stale_or_touched_is_no_figure() {
         said()
     );
 }
+
+/// Results of two rounds: a server in C, one that is half as fast, and one that was left out.
+fn results(folder: &Path) {
+    let run = |server: &str, round: usize, rate: f64, cpu: f64| {
+        serde_json::json!({"server": server, "round": round, "measured": {
+            "answers": 9, "total": 9, "errors": 0, "per_second": rate,
+            "p50_us": 40.0, "p90_us": 50.0, "p99_us": 100.0, "p999_us": 2000.0, "max_us": 200_000.0,
+            "cpu": cpu, "cpu_system": cpu, "server_cpu": 1.0, "server_cpu_system": 0.9,
+            "server_bytes_each": 48.0}})
+    };
+    let results = serde_json::json!({
+        "date": "2026-11-24", "rounds": 2, "seconds": 3.0,
+        "machine": {"cpu": "A <CPU>", "cores": 2, "memory_gib": 4.0, "kernel": "6.1", "congestion_control": "cubic"},
+        "versions": {"tokio": "1.54.1"},
+        "workloads": [{"name": "pingpong-100", "about": "64 bytes", "arguments": "ping-pong", "runs": [
+            run("epoll_server.c", 1, 1000.0, 0.5), run("tokio-server", 1, 400.0, 1.0),
+            run("epoll_server.c", 2, 1200.0, 0.5), run("tokio-server", 2, 700.0, 1.0),
+        ], "skipped": [{"server": "sequential-server", "why": "serves one at a time"}]}],
+        "calls": [{"server": "tokio-server", "messages": 100, "calls": {"recvfrom": 150, "socket": 0}}],
+    });
+    let place = folder.join("listings/load/results");
+    fs::create_dir_all(&place).unwrap();
+    fs::create_dir_all(folder.join("src")).unwrap();
+    fs::write(place.join("bench.json"), results.to_string()).unwrap();
+}
+
+fn measured(arguments: &str) -> Expanded {
+    let folder = tempfile::tempdir().unwrap();
+    results(folder.path());
+    let text = format!("{{{{#measured ../listings/load/results/bench.json {arguments} Look.}}}}");
+    expand(folder.path(), Path::new("src/page.md"), &text)
+}
+
+#[test]
+fn bars_are_medians_with_their_spread_and_a_ratio() {
+    let expanded = measured("pingpong-100 throughput");
+    assert_eq!(expanded.mistakes, []);
+    let page = &expanded.text;
+    let wide = page.split("</svg>").next().unwrap();
+    assert_eq!(wide.matches("class=\"amount ").count(), 2);
+    assert_eq!(wide.matches("class=\"spread\"").count(), 2);
+    assert!(wide.contains(">1\u{a0}100 · 1.00</text>"), "{wide}");
+    // The generator had no time left for the second one.
+    assert!(wide.contains(">550 · 0.50*</text>"), "{wide}");
+    let words = page.split("<details>").nth(1).unwrap();
+    assert!(
+        words.contains(
+            "<li>tokio-server: 550 (400 to 700), 0.50 of epoll_server.c, with no time left"
+        ),
+        "{words}"
+    );
+    assert!(
+        words.contains("sequential-server: serves one at a time"),
+        "{words}"
+    );
+    assert!(page.contains("A &lt;CPU&gt;, 2 cores, Linux 6.1; 2 rounds of 3 s each on 2026-11-24"));
+    // Readers get the numbers.
+    assert!(
+        page.contains("href=\"captures/load-bench.json\" download"),
+        "{page}"
+    );
+    assert!(expanded.captures.contains_key("captures/load-bench.json"));
+    assert!(!page.trim_end().contains("\n\n"));
+}
+
+#[test]
+fn latencies_lie_on_an_axis_of_powers_of_ten() {
+    let page = measured("pingpong-100 latency").text;
+    let wide = page.split("</svg>").next().unwrap();
+    for label in ["10\u{a0}µs", "1\u{a0}ms", "100\u{a0}ms", "1\u{a0}s"] {
+        assert!(
+            wide.contains(&format!(">{label}</text>")),
+            "{label}: {wide}"
+        );
+    }
+    let x = |what: &str| -> f64 {
+        let after = wide.split(&format!("class=\"{what} ")).nth(1).unwrap();
+        after
+            .split("cx=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    assert!(x("dot") < x("ring"));
+    assert!(page.contains("half of the answers 40\u{a0}µs, 99 % 100\u{a0}µs, 99.9 % 2\u{a0}ms, the slowest 200\u{a0}ms"));
+}
+
+#[test]
+fn tables_of_what_was_measured_have_all_of_it() {
+    let table = measured("pingpong-100 table").text;
+    for cell in [
+        "<td>550</td>",
+        "<td>0.50</td>",
+        "<td>1.00\u{a0}(90\u{a0}%)</td>",
+        "<td>1.00</td>",
+        "<td>2\u{a0}ms</td>",
+    ] {
+        assert!(table.contains(cell), "{cell}: {table}");
+    }
+    let calls = measured("pingpong-100 calls").text;
+    assert!(
+        calls.contains("<td>1.50</td><td class=\"names\"><code>recvfrom</code> 1.50</td>"),
+        "{calls}"
+    );
+    let machine = measured("pingpong-100 machine").text;
+    assert!(
+        machine.contains("<th scope=\"row\">tokio</th><td class=\"names\">1.54.1</td>"),
+        "{machine}"
+    );
+    let memory = measured("pingpong-100 memory").text;
+    assert!(memory.contains(">48</text>"), "{memory}");
+}
+
+#[test]
+fn what_was_not_measured_is_no_figure() {
+    for (arguments, message) in [
+        (
+            "pingpong-9 throughput",
+            "there is no workload pingpong-9 in the results, only pingpong-100",
+        ),
+        (
+            "pingpong-100 colour",
+            "{{#measured}} knows no colour, only throughput, latency, ",
+        ),
+    ] {
+        let said = &measured(arguments).mistakes[0].message;
+        assert!(said.starts_with(message), "{said}");
+    }
+    let text = "{{#measured ../../listings/none.json a throughput Look.}}";
+    let said = &on_a_page(text).mistakes[0].message;
+    assert!(
+        said.starts_with("read the results ../../listings/none.json: "),
+        "{said}"
+    );
+}

@@ -158,7 +158,7 @@ fn milliseconds(us: i64) -> String {
 }
 
 /// With a space after each three digits, that does not break.
-fn thousands(number: usize) -> String {
+pub fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

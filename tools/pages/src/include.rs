@@ -29,7 +29,7 @@ pub enum IncludeKind {
 }
 
 /// The directives that stand for a figure.
-pub const FIGURES: [&str; 9] = [
+pub const FIGURES: [&str; 10] = [
     "ladder",
     "calls",
     "console",
@@ -39,6 +39,7 @@ pub const FIGURES: [&str; 9] = [
     "totals",
     "boundaries",
     "waits",
+    "measured",
 ];
 
 /// Which part of the file is meant.

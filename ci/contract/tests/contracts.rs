@@ -1,0 +1,250 @@
+//! Every server for many connections against every case of the contract.
+//!
+//! A case is a test of its own. The small numbers are run, and with `CI` set the full ones.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+struct Server {
+    /// Of the package below `listings/many/`, and of its program.
+    name: &'static str,
+    /// What follows the address.
+    args: &'static [&'static str],
+    /// The cases that it fails by its design, each with the reason. One that passes is a failure of this list.
+    fails: &'static [(&'static str, &'static str)],
+}
+
+const SERVERS: &[Server] = &[
+    Server {
+        name: "sequential-server",
+        args: &[],
+        fails: &[
+            ("many", "it serves one client, and the others wait"),
+            ("slow", "the slow client is the one that it serves"),
+            (
+                "deaf",
+                "while a client does not read, it waits for that one",
+            ),
+            ("shutdown", "it has one client that it could answer"),
+            ("limit", "its limit is one client, whatever it is told"),
+        ],
+    },
+    Server {
+        name: "threads-server",
+        args: &[],
+        fails: &[],
+    },
+    Server {
+        name: "pool-server",
+        args: &[],
+        fails: &[(
+            "many",
+            "a worker stays with its client, and there are 64; clients that stay keep the others out",
+        )],
+    },
+    Server {
+        name: "event-loop-server",
+        args: &[],
+        fails: &[],
+    },
+    Server {
+        name: "tokio-server",
+        args: &[],
+        fails: &[],
+    },
+    Server {
+        name: "tokio-server",
+        args: &["16000", "60", "2"],
+        fails: &[],
+    },
+    Server {
+        name: "uring-server",
+        args: &[],
+        fails: &[],
+    },
+];
+
+/// With this status `uring-server` says that the kernel, or a sandbox, does not let it use io_uring.
+const NOT_ALLOWED: &str = "the server has ended with exit status: 3,";
+
+/// Where the outputs are that a page shows, each made by running `contract` with one server.
+const OUTPUT: &str = "listings/many/threads/contract/output";
+const AGAIN: &str = "make it again: target/debug/contract target/debug/SERVER > output/SERVER.txt";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Most of a case is waiting.
+    arguments.test_threads = arguments.test_threads.or(Some(8));
+    let trials = match trials() {
+        Ok(trials) => trials,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials() -> Result<Vec<Trial>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root.canonicalize()?;
+    let programs = build(&root)?;
+    let contract = programs.join("contract");
+    let listed = Command::new(&contract)
+        .arg("--list")
+        .output()
+        .context("run contract --list")?;
+    let listed = String::from_utf8(listed.stdout)?;
+    let mut cases: Vec<&str> = listed.lines().collect();
+    for server in SERVERS {
+        for (case, _) in server.fails {
+            ensure!(
+                cases.contains(case),
+                "{} is to fail {case}, which is no case",
+                server.name
+            );
+        }
+    }
+
+    let outputs = outputs(&root)?;
+    let mut trials = Vec::new();
+    for (path, output) in &outputs {
+        // A line begins with the name of its case.
+        let names = output.lines().filter_map(|line| line.split(':').next());
+        let all = names.eq(cases.iter().copied());
+        let said = format!("{path} is not of the cases that there are; {AGAIN}");
+        trials.push(Trial::test(format!("{path}: has each case"), move || {
+            if all { Ok(()) } else { Err(said.into()) }
+        }));
+    }
+    // What leaves many ports in TIME_WAIT comes last. The others look through a list of all of them.
+    cases.sort_by_key(|case| *case == "churn");
+    // Case by case, so that those of one server, with one reason to fail, do not wait for each other.
+    for case in cases {
+        for server in SERVERS {
+            let name = [&[server.name], server.args].concat().join(" ");
+            let mut command = Command::new(&contract);
+            if std::env::var_os("CI").is_some() {
+                command.arg("--full");
+            }
+            command
+                .args(["--case", case])
+                .arg(programs.join(server.name))
+                .args(server.args);
+            let is_here = is_here(&root, server);
+            let line = |output: &str| {
+                let found = output
+                    .lines()
+                    .find(|line| line.starts_with(&format!("{case}:")));
+                found.map(str::to_string)
+            };
+            let recorded = outputs
+                .get(&format!("{OUTPUT}/{}.txt", server.name))
+                .and_then(|output| line(output));
+            let expected = server.fails.iter().find(|(failed, _)| *failed == case);
+            let why = expected.map(|(_, why)| *why);
+            trials.push(Trial::ignorable_test(
+                format!("{name}: {case}"),
+                move || match is_here {
+                    true => check(command, why, recorded.as_deref()),
+                    false => skip("there is no such server"),
+                },
+            ));
+        }
+    }
+    Ok(trials)
+}
+
+/// Whether one of the chapters has this server.
+fn is_here(root: &Path, server: &Server) -> bool {
+    let chapters = root.join("listings/many").read_dir();
+    let mut chapters = chapters.into_iter().flatten().flatten();
+    chapters.any(|chapter| chapter.path().join(server.name).is_dir())
+}
+
+/// Builds `contract` and all servers; returns the folder in which they are.
+fn build(root: &Path) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet", "--bins", "-p", "contract"])
+        .current_dir(root);
+    for server in SERVERS.iter().filter(|server| is_here(root, server)) {
+        build.args(["-p", server.name]);
+    }
+    let status = build.status().context("run cargo build")?;
+    ensure!(status.success(), "the servers can't be built");
+    // Beside the folder that Cargo gives to this test for its files.
+    Ok(Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("debug"))
+}
+
+/// What `contract` says of some servers, as a page shows it, by its path.
+fn outputs(root: &Path) -> Result<BTreeMap<String, String>> {
+    let mut outputs = BTreeMap::new();
+    for file in root.join(OUTPUT).read_dir().into_iter().flatten() {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        outputs.insert(format!("{OUTPUT}/{name}"), fs::read_to_string(file.path())?);
+    }
+    Ok(outputs)
+}
+
+/// Ports and times differ from run to run.
+fn without_numbers(text: &str) -> String {
+    let mut without = String::new();
+    for letter in text.chars() {
+        match letter.is_ascii_digit() {
+            false => without.push(letter),
+            true if without.ends_with('#') => {}
+            true => without.push('#'),
+        }
+    }
+    without
+}
+
+/// Runs one case, which is expected to fail if there is a reason why.
+fn check(
+    mut command: Command,
+    why: Option<&str>,
+    recorded: Option<&str>,
+) -> Result<Completion, Failed> {
+    let output = command
+        .output()
+        .map_err(|error| format!("run contract: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let said = said.trim_end();
+    if said.contains(": skipped: ") {
+        return skip(said);
+    }
+    if said.contains(NOT_ALLOWED) {
+        return skip(said);
+    }
+    match (output.status.code(), why) {
+        (Some(0), None) | (Some(1), Some(_)) => match recorded {
+            Some(recorded) if without_numbers(recorded) != without_numbers(said) => {
+                Err(format!("a page shows `{recorded}`, now it is `{said}`; {AGAIN}").into())
+            }
+            _ => Ok(Completion::Completed),
+        },
+        (Some(0), Some(why)) => Err(Failed::from(format!(
+            "it was expected to fail, because {why}; it passed"
+        ))),
+        _ => Err(Failed::from(format!(
+            "{}: {said}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ))),
+    }
+}
+
+fn skip(said: &str) -> Result<Completion, Failed> {
+    if std::env::var_os("CI").is_some() {
+        return Err(Failed::from(format!("not on this machine: {said}")));
+    }
+    Ok(Completion::ignored_with(said))
+}

@@ -1,0 +1,18 @@
+use std::process::ExitCode;
+
+#[cfg(target_os = "linux")]
+fn main() -> ExitCode {
+    match ring_pitfalls::limit::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ring-pitfalls-limit: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> ExitCode {
+    eprintln!("ring-pitfalls-limit: io_uring is a part of Linux only");
+    ExitCode::from(3)
+}

@@ -1,0 +1,150 @@
+//! Each case passes with a server that keeps it, and fails with one that does not.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use support::Program;
+
+/// Cargo builds it beside the tests.
+fn breaker() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let folder = tests.parent().unwrap().with_file_name("examples");
+    folder.join("contract-breaker")
+}
+
+/// Runs a case against the server with this mistake; returns whether it passed, and what was said.
+fn run(case: &str, mistake: &str) -> (bool, String) {
+    let (status, stdout, stderr) = Program::start(
+        Command::new(env!("CARGO_BIN_EXE_contract"))
+            .args(["--case", case])
+            .arg(breaker())
+            .args(["2000", mistake]),
+    )
+    .finish();
+    assert_eq!(stdout.len(), 1, "{stdout:?} {stderr:?}");
+    (status.success(), stdout[0].clone())
+}
+
+#[track_caller]
+fn passes(case: &str) {
+    assert_eq!(run(case, "none"), (true, format!("{case}: ok")));
+}
+
+#[track_caller]
+fn fails(case: &str, mistake: &str, why: &str) {
+    let (passed, said) = run(case, mistake);
+    assert!(!passed, "{said}");
+    assert!(said.starts_with(&format!("{case}: FAILED: ")), "{said}");
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn many_notices_a_server_for_one_client() {
+    passes("many");
+    fails("many", "one", "client ");
+}
+
+#[test]
+fn slow_notices_a_server_for_one_client() {
+    passes("slow");
+    fails("slow", "one", "a fast client: ");
+}
+
+#[test]
+fn deaf_notices_a_server_that_hoards() {
+    passes("deaf");
+    fails("deaf", "hoards", "expected ");
+}
+
+#[test]
+fn reset_notices_a_server_that_dies_of_it() {
+    passes("reset");
+    fails("reset", "dies", "the server has ended with exit status: 1");
+}
+
+#[test]
+fn half_close_notices_a_reply_that_is_cut() {
+    passes("half-close");
+    fails("half-close", "cuts", "then a half-close: ");
+}
+
+#[test]
+fn splits_notices_two_bytes_that_are_swapped_and_tells_the_seed() {
+    passes("splits");
+    fails("splits", "swaps", "--seed ");
+}
+
+#[test]
+fn churn_notices_a_descriptor_that_is_left() {
+    passes("churn");
+    fails("churn", "leaks", "descriptors as before");
+}
+
+#[test]
+fn descriptors_notices_a_spin() {
+    passes("descriptors");
+    fails("descriptors", "spins", "in one second it ran for ");
+}
+
+#[test]
+fn shutdown_notices_a_server_that_ends_at_once() {
+    fails("shutdown", "none", "");
+}
+
+#[test]
+fn idle_notices_a_busy_thread() {
+    passes("idle");
+    fails("idle", "busy", "the server ran for ");
+}
+
+#[test]
+fn limit_notices_one_too_many() {
+    passes("limit");
+    fails(
+        "limit",
+        "unlimited",
+        "expected client 9 to wait at a limit of 8",
+    );
+}
+
+#[test]
+fn a_program_that_is_no_server_is_named_with_what_it_said() {
+    let (status, stdout, _) = Program::start(
+        Command::new(env!("CARGO_BIN_EXE_contract"))
+            .args(["--case", "many", "echo"]),
+    )
+    .finish();
+    assert!(!status.success());
+    assert!(
+        stdout[0].starts_with(
+            "many: FAILED: expected `listening on ADDR` as the first line of \
+             stdout, got \"127.0.0.1:0\""
+        ),
+        "{stdout:?}"
+    );
+}
+
+#[test]
+fn a_wrong_argument_is_answered_with_what_would_be_right() {
+    for (args, says) in [
+        (
+            &["--case", "most", "server"][..],
+            "there are many, slow, deaf,",
+        ),
+        (&["--fast", "server"], "usage: contract "),
+        (&["--full"], "usage: contract "),
+        (&["--seed", "x", "server"], "x as a seed: "),
+    ] {
+        let (status, stdout, stderr) = Program::start(
+            Command::new(env!("CARGO_BIN_EXE_contract")).args(args),
+        )
+        .finish();
+        assert_eq!(status.code(), Some(2));
+        assert_eq!(stdout, [] as [&str; 0]);
+        assert_eq!(stderr.len(), 1, "{stderr:?}");
+        assert!(stderr[0].contains(says), "{stderr:?}");
+    }
+}
