@@ -277,6 +277,9 @@ fn serve(place: &Place, peer: SocketAddr) {
 /// stops; returns how many bytes that was.
 fn echo(connection: &Connection, server: &Server) -> io::Result<u64> {
     let mut stream = &connection.stream;
+    // A long answer takes several writes, and none of them shall wait for an
+    // acknowledgment of the one before.
+    stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(server.idle))?;
     stream.set_write_timeout(Some(server.idle))?;
     let mut buffer = [0; BUFFER];
