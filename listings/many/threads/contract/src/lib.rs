@@ -174,9 +174,6 @@ impl Server {
     }
 
     /// Watches the server for a second, or longer on a busy machine. Returns
-    /// for how many hundredths of a second it ran, and for how many it would
-    /// have if it never waited: one of our threads never does, and is the
-    /// measure.
     /// for how many hundredths of a second it ran, and for how many a thread
     /// of ours did that never waits: a server that spins gets about as much.
     pub fn running(&self) -> Result<(u64, u64)> {
