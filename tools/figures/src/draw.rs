@@ -181,7 +181,7 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
             );
         }
     }
-    let mut placed = Vec::new();
+    let mut placed = notes_in_the_way(layout, page, count);
     for (arrow, begin, end) in &layout.arrows {
         let _ = write!(out, "<g data-p=\"{}\">", arrow.packet);
         draw_arrow(
@@ -218,6 +218,36 @@ fn svg(page: &Page, recording: &Recording, layout: &Layout) -> String {
         }
     }
     out + "</svg>"
+}
+
+/// Where notes stand, or their numbers, that a label may not cover.
+fn notes_in_the_way(layout: &Layout, page: &Page, count: usize) -> Vec<Label> {
+    let mut placed = Vec::new();
+    for (lane_of, y, text, _) in numbered(layout) {
+        let side = side(lane_of, count);
+        let x = lane(page, lane_of, count) + 12 * side;
+        let mut add = |x: f64, y: i32, half: f64| {
+            placed.push(Label {
+                x,
+                y: f64::from(y),
+                angle: 0.0,
+                half,
+            });
+        };
+        if page.beside {
+            for (line, text) in (0..).zip(wrap(text, letters(lane_of, count))) {
+                let half = text.chars().count() as f64 * 7.3 / 2.0;
+                add(
+                    f64::from(x) + half * f64::from(side),
+                    y + 4 + line * LINE,
+                    half,
+                );
+            }
+        } else {
+            add(f64::from(x + side), y + 4, 7.0);
+        }
+    }
+    placed
 }
 
 /// How many letters of a note fit beside a lane of the wide drawing.
@@ -388,11 +418,10 @@ fn draw_arrow(
             .find(|label| placed.iter().all(|other| label.is_apart(other)))?;
         Some((text, label))
     });
-    let (text, label) = found.unwrap_or_else(|| {
-        let text = cut(&arrow.label, most);
-        let letters = text.chars().count();
-        (text, at(letters, place))
-    });
+    // Without room there is none. It stands in the words below the figure.
+    let Some((text, label)) = found else {
+        return;
+    };
     let (x, y) = (label.x, label.y);
     placed.push(label);
     let text = escape(&text);

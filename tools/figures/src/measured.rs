@@ -134,7 +134,7 @@ const NARROW: Page = Page {
     right: 112.0,
     row: 42.0,
     name: (8.0, -11.0),
-    letters: 50,
+    letters: 40,
 };
 
 /// A colour by what a server is written in.
@@ -430,12 +430,14 @@ fn latency_panel(page: &Page, workload: &Workload, low: i32, high: i32) -> Strin
         let us = 10_f64.powi(power);
         let _ = write!(
             panel.body,
-            "<path class=\"grid\" d=\"M{0:.1} {1:.0}V{2:.0}\"/><text class=\"axis\" x=\"{0:.1}\" y=\"{3:.0}\">{4}</text>",
+            "<path class=\"grid\" d=\"M{0:.1} {1:.0}V{2:.0}\"/><text class=\"axis{5}\" x=\"{0:.1}\" y=\"{3:.0}\">{4}</text>",
             x(us),
             panel.top + 4.0,
             bottom,
             bottom + 14.0,
-            time(us)
+            time(us),
+            // The first one would begin outside.
+            if x(us) < 20.0 { " s" } else { "" }
         );
     }
     for (index, server) in servers.iter().enumerate() {

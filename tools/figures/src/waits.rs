@@ -610,7 +610,12 @@ impl Drawing<'_> {
             let _ = write!(
                 out,
                 "<path class=\"grid\" d=\"M{at} {bottom}v5\"/><text class=\"axis{}\" x=\"{at}\" y=\"{}\">{time}{unit}</text>",
-                if time == 0.0 { " s" } else { "" },
+                match () {
+                    () if time == 0.0 => " s",
+                    // It would end outside.
+                    () if at + 4 * format!("{time}{unit}").len() as i32 > page.width => " e",
+                    () => "",
+                },
                 bottom + 19
             );
             time += step;
