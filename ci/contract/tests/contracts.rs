@@ -129,7 +129,8 @@ fn trials() -> Result<Vec<Trial>> {
         for server in SERVERS {
             let name = [&[server.name], server.args].concat().join(" ");
             let mut command = Command::new(&contract);
-            if std::env::var_os("CI").is_some() {
+            let is_full = std::env::var_os("CI").is_some();
+            if is_full {
                 command.arg("--full");
             }
             command
@@ -144,7 +145,9 @@ fn trials() -> Result<Vec<Trial>> {
             };
             let recorded = outputs
                 .get(&format!("{OUTPUT}/{}.txt", server.name))
-                .and_then(|output| line(output));
+                .and_then(|output| line(output))
+                // The pages show the small numbers. With the full ones, only what must pass says the same.
+                .filter(|line| !is_full || line.ends_with(": ok"));
             let expected = server.fails.iter().find(|(failed, _)| *failed == case);
             let why = expected.map(|(_, why)| *why);
             trials.push(Trial::ignorable_test(
