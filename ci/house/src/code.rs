@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pages::{Block, Page, Part, Problem, anchors, join_relative};
+use pages::{Block, Include, IncludeKind, Page, Part, Problem, anchors, join_relative};
 
 use crate::{House, show};
 
@@ -76,6 +76,64 @@ fn is_one_include(page: &Page, block: &Block) -> bool {
         && text.lines().count() == 1
         && includes.next().is_none()
         && join_relative(folder, &include.path).is_some_and(|path| path.starts_with("listings"))
+}
+
+/// What skeptic leaves out stands in a file that it compiles elsewhere: another block of the page carries the whole file, or
+/// the file belongs to a library against which snippets are compiled.
+pub fn ignored_code_is_compiled(house: &House) -> Vec<Problem> {
+    let libraries = libraries_of_snippets(house);
+    let mut problems = Vec::new();
+    for page in &house.book.pages {
+        let folder = page.path.parent().expect("a page lies in src/");
+        let shown = |block: &Block| -> Option<(&Include, PathBuf)> {
+            let include = page
+                .includes
+                .iter()
+                .find(|one| one.line == block.line + 1)?;
+            Some((include, join_relative(folder, &include.path)?))
+        };
+        let rust = || page.blocks.iter().filter(|block| block.is_rust());
+        let carried: BTreeSet<PathBuf> = rust()
+            .filter(|block| !block.has_tag("ignore"))
+            .filter_map(shown)
+            .filter(|(one, _)| one.kind == IncludeKind::Rustdoc || one.part == Part::Whole)
+            .map(|(_, path)| path)
+            .collect();
+        for block in rust().filter(|block| block.has_tag("ignore")) {
+            let Some((_, path)) = shown(block) else {
+                continue; // code that stands on the page itself has a rule of its own
+            };
+            if !carried.contains(&path) && !libraries.iter().any(|one| path.starts_with(one)) {
+                problems.push(Problem::new(
+                    &page.path,
+                    block.line,
+                    format!(
+                        "nothing compiles this as the reader sees it; leave out `ignore`, or carry {} whole in another \
+                         block of this page",
+                        show(&path)
+                    ),
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// The sources of the libraries on which `ci/snippets` depends.
+fn libraries_of_snippets(house: &House) -> Vec<PathBuf> {
+    let packages = house.metadata.workspace_packages();
+    let snippets = packages.iter().find(|package| package.name == "snippets");
+    let wanted: BTreeSet<&str> = snippets
+        .iter()
+        .flat_map(|package| &package.dependencies)
+        .map(|dependency| dependency.name.as_str())
+        .collect();
+    house
+        .listings()
+        .iter()
+        .filter(|listing| wanted.contains(listing.package.name.as_str()))
+        .map(|listing| listing.folder.join("src"))
+        .collect()
 }
 
 /// A Rust block of a document at the top of the repository, which can't include, is a part of a listing to the letter.

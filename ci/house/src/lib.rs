@@ -15,7 +15,8 @@ use cargo_metadata::{Metadata, MetadataCommand, Package};
 use pages::{Book, Page, Problem};
 
 pub use code::{
-    Exception, code_comes_from_listings, documents_show_listings, listings_are_on_pages,
+    Exception, code_comes_from_listings, documents_show_listings, ignored_code_is_compiled,
+    listings_are_on_pages,
 };
 pub use commands::commands_exist;
 pub use copies::copies_pass;

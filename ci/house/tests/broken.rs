@@ -62,6 +62,7 @@ fn said(root: &Path, exceptions: &[Exception]) -> String {
     let house = House::open(root).unwrap();
     let mut problems = pages::check(&house.book);
     problems.extend(house::code_comes_from_listings(&house, exceptions));
+    problems.extend(house::ignored_code_is_compiled(&house));
     problems.extend(house::listings_are_on_pages(&house));
     problems.extend(house::chapters_and_files_match(&house));
     problems.extend(house::commands_exist(&house));
@@ -90,6 +91,31 @@ fn a_sound_repository_has_no_problem() {
     assert_eq!(said(repository.path(), &[]), "");
     let house = House::open(repository.path()).unwrap();
     assert_eq!(report(&house::copies_pass(&house).unwrap()), "");
+}
+
+#[test]
+fn code_that_nothing_compiles() {
+    let ignored = "```rust,ignore\n{{#include ../../listings/tcp/hello/hello/src/main.rs:body}}";
+    let problem = after(
+        PAGE,
+        "```rust\n{{#include ../../listings/tcp/hello/hello/src/main.rs:body}}",
+        ignored,
+    );
+    assert!(
+        problem.starts_with("src/tcp/hello.md:7: nothing compiles this as the reader sees it"),
+        "{problem}"
+    );
+
+    // With the whole file in another block there is nothing to say.
+    let repository = sound();
+    let page = fs::read_to_string(repository.path().join(PAGE)).unwrap();
+    let whole = "```rust\n{{#include ../../listings/tcp/hello/hello/src/main.rs}}\n```";
+    write(
+        repository.path(),
+        PAGE,
+        &format!("{page}\n{ignored}\n```\n\n{whole}\n"),
+    );
+    assert_eq!(said(repository.path(), &[]), "");
 }
 
 #[test]

@@ -31,6 +31,11 @@ fn code_on_a_page_comes_from_a_listing() {
 }
 
 #[test]
+fn code_that_skeptic_leaves_out_is_compiled_elsewhere() {
+    none(house::ignored_code_is_compiled(house()));
+}
+
+#[test]
 fn code_in_a_document_is_a_listing_s() {
     none(house::documents_show_listings(house()));
 }
