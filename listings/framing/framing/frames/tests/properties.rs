@@ -50,17 +50,8 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Fewer where somebody waits for them.
-fn cases() -> u32 {
-    if std::env::var_os("CI").is_some() {
-        512
-    } else {
-        64
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_stream_is_cut_as_the_model_cuts_it(

@@ -1,4 +1,5 @@
-//! How much waits between a client that sends and one that never reads. With
+//! How much waits between a client that sends and one that never reads. The
+//! program prints what stands on the page, but for its numbers. With
 //! `RECORD_OUTPUT` set, the files on the page are written anew.
 
 mod support;
@@ -14,11 +15,19 @@ fn figures(way: &str) -> (usize, usize) {
     let program = Program::start(command.arg(way));
     let (status, stdout, stderr) = program.finish();
     assert!(status.success(), "{stderr:?}");
+    let file = format!("{}/output/{way}.txt", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("RECORD_OUTPUT").is_some() {
-        let folder = env!("CARGO_MANIFEST_DIR");
-        let file = format!("{folder}/output/{way}.txt");
-        fs::write(file, stdout.join("\n") + "\n").unwrap();
+        fs::write(&file, stdout.join("\n") + "\n").unwrap();
     }
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split_whitespace();
+        words
+            .filter(|word| word.parse::<f64>().is_err())
+            .map(String::from)
+            .collect()
+    };
+    let page = fs::read_to_string(&file).unwrap();
+    assert_eq!(words(&stdout.join("\n")), words(&page));
     let number = |line: &str| line.split_whitespace().nth(1)?.parse().ok();
     (number(&stdout[0]).unwrap(), number(&stdout[1]).unwrap())
 }
