@@ -145,7 +145,10 @@ fn name_places(generated: &str, snippets: &[Snippet]) -> Result<String> {
             )?;
         } else {
             // The call at the end of a test. A snippet would have to be about skeptic to hold such a line.
-            let call = line.starts_with("    skeptic::rt::run_test(") && line.ends_with(", s);");
+            let call = ["run_test", "compile_test"]
+                .iter()
+                .any(|name| line.starts_with(&format!("    skeptic::rt::{name}(")))
+                && line.ends_with(", s);");
             let line = if call {
                 line.replacen("skeptic::rt", "support", 1)
             } else {

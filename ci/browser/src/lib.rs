@@ -2,15 +2,11 @@
 
 pub mod chromium;
 pub mod html;
-pub mod passed;
 pub mod site;
 
 use std::io::Write;
 
-/// Is this the run that everything depends on?
-pub fn is_ci() -> bool {
-    std::env::var_os("CI").is_some()
-}
+use passed::is_ci;
 
 /// Says why a test proves nothing on this machine. With `CI` set every tool must be there.
 ///

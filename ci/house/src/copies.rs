@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use pages::Problem;
+use passed::{Inputs, Passed};
 
 use crate::{House, Listing};
 
@@ -27,6 +28,7 @@ pub fn copies_pass(house: &House) -> Result<Vec<Problem>> {
         .output()
         .context("run rustc -vV")?;
 
+    let passed = Passed::within(&target, "passed")?;
     // Always the same folder for a repository, so that cargo knows the copies again.
     let mut hasher = DefaultHasher::new();
     house.root.canonicalize()?.hash(&mut hasher);
@@ -34,11 +36,9 @@ pub fn copies_pass(house: &House) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for listing in house.listings() {
         let files = files_of(house, &listing)?;
-        let mut hasher = DefaultHasher::new();
-        (&lock, &rustc.stdout, &files).hash(&mut hasher);
-        let proof = format!("{:016x}", hasher.finish());
-        let stamp = target.join(format!("{}.passed", listing.package.name));
-        if fs::read_to_string(&stamp).is_ok_and(|text| text == proof) {
+        let mut inputs = Inputs::default();
+        inputs.add((&lock, &rustc.stdout, &files));
+        if passed.has(&listing.package.name, &inputs) {
             continue;
         }
 
@@ -52,7 +52,7 @@ pub fn copies_pass(house: &House) -> Result<Vec<Problem>> {
             .output()
             .context("run cargo test")?;
         if output.status.success() {
-            fs::write(&stamp, proof).with_context(|| format!("write {}", stamp.display()))?;
+            passed.add(&listing.package.name, &inputs);
         } else {
             problems.push(Problem::new(
                 listing.manifest(),

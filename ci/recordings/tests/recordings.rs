@@ -2,8 +2,6 @@
 //!
 //! A scene runs in a process of its own, which is this program again; so there is no test harness of Rust's here.
 
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use book::Outcome;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use passed::{Inputs, Passed, is_ci};
 use wire::{Missing, Programs, SceneFile};
 
 fn main() -> ExitCode {
@@ -47,15 +46,16 @@ fn main() -> ExitCode {
 fn scenes(root: &Path) -> Result<(Vec<SceneFile>, Arc<Programs>)> {
     let root: PathBuf = root.canonicalize()?;
     let scenes = wire::find_scenes(&root.join("listings"))?;
-    let programs = book::programs(&root, &scenes)?;
+    let programs = Programs {
+        first: Some(book::build_all(&root)?),
+    };
     Ok((scenes, Arc::new(programs)))
 }
 
 fn check(scene: &SceneFile, programs: &Programs) -> Result<Completion, Failed> {
-    let inputs = inputs(scene, programs).unwrap_or_default();
     once(
         &format!("{}.run", scene.name),
-        &inputs,
+        inputs(scene, programs),
         || match book::check(scene, programs) {
             Outcome::Good(_) => Ok(Completion::Completed),
             Outcome::OtherKernel(said) => Ok(Completion::ignored_with(format!(
@@ -70,47 +70,44 @@ fn check(scene: &SceneFile, programs: &Programs) -> Result<Completion, Failed> {
 /// A scene takes seconds. What has passed, and nothing of it has changed since, has passed.
 fn once(
     name: &str,
-    inputs: &str,
+    inputs: Result<Inputs>,
     work: impl FnOnce() -> Result<Completion, Failed>,
 ) -> Result<Completion, Failed> {
-    let stamp = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name.replace('/', "-"));
-    let passed =
-        !inputs.is_empty() && fs::read(&stamp).is_ok_and(|passed| passed == inputs.as_bytes());
-    if passed && std::env::var_os("CI").is_none() {
+    let passed = Passed::within(env!("CARGO_TARGET_TMPDIR"), "scenes");
+    let known = passed.ok().zip(inputs.ok());
+    if known
+        .as_ref()
+        .is_some_and(|(passed, inputs)| passed.has(name, inputs))
+    {
         return Ok(Completion::Completed);
     }
     let result = work()?;
-    if matches!(result, Completion::Completed) {
-        // Without it the work is done again the next time, no more.
-        let _ = fs::write(&stamp, inputs);
+    if let (Completion::Completed, Some((passed, inputs))) = (&result, known) {
+        passed.add(name, &inputs);
     }
     Ok(result)
 }
 
-/// A digest of all that a run depends on: the scene, its recording, the programs, this program and the kernel.
-fn inputs(scene: &SceneFile, programs: &Programs) -> Result<String> {
-    let mut hasher = DefaultHasher::new();
-    fs::read(&scene.path)?.hash(&mut hasher);
-    fs::read(scene.ladder_file())?.hash(&mut hasher);
-    fs::read(scene.events_file())?.hash(&mut hasher);
-    let built = |path: &Path| -> Result<_> {
-        let file = fs::metadata(path)?;
-        Ok((file.len(), file.modified()?))
-    };
-    built(&std::env::current_exe()?)?.hash(&mut hasher);
-    fs::read("/proc/sys/kernel/osrelease")?.hash(&mut hasher);
+/// All that a run depends on: the scene, its recording, the programs, this program and the kernel.
+fn inputs(scene: &SceneFile, programs: &Programs) -> Result<Inputs> {
+    let mut inputs = Inputs::new()?;
+    inputs
+        .file(&scene.path)?
+        .file(&scene.ladder_file())?
+        .file(&scene.events_file())?
+        .file(Path::new("/proc/sys/kernel/osrelease"))?;
     for program in wire::Scene::load(&scene.path)?.program {
         for word in &program.run {
             for name in word.split_whitespace() {
                 if let Some(path) = programs.first.as_ref().map(|folder| folder.join(name))
                     && path.is_file()
                 {
-                    built(&path)?.hash(&mut hasher);
+                    inputs.program(&path)?;
                 }
             }
         }
     }
-    Ok(format!("{:016x}", hasher.finish()))
+    Ok(inputs)
 }
 
 fn tshark(scene: &SceneFile) -> Result<Completion, Failed> {
@@ -119,33 +116,24 @@ fn tshark(scene: &SceneFile) -> Result<Completion, Failed> {
         Ok(recording) => recording,
         Err(error) => return done(Err(error)),
     };
-    let mut hasher = DefaultHasher::new();
-    fs::read(scene.events_file())
-        .unwrap_or_default()
-        .hash(&mut hasher);
-    // The comparison itself may have changed.
-    std::env::current_exe()
-        .and_then(fs::metadata)
-        .and_then(|file| file.modified())
-        .ok()
-        .hash(&mut hasher);
-    once(
-        &format!("{}.tshark", scene.name),
-        &format!("{:016x}", hasher.finish()),
-        || {
-            let mut hosts = recording.head.hosts.iter().enumerate();
-            done(
-                hosts.try_for_each(|(index, host)| match recording.is_on_wire(index) {
-                    true => recordings::compare_with_tshark(
-                        &scene.capture_file(&host.name),
-                        &recording,
-                        index,
-                    ),
-                    false => Ok(()),
-                }),
-            )
-        },
-    )
+    let inputs = || -> Result<Inputs> {
+        let mut inputs = Inputs::new()?;
+        inputs.file(&scene.events_file())?;
+        Ok(inputs)
+    };
+    once(&format!("{}.tshark", scene.name), inputs(), || {
+        let mut hosts = recording.head.hosts.iter().enumerate();
+        done(
+            hosts.try_for_each(|(index, host)| match recording.is_on_wire(index) {
+                true => recordings::compare_with_tshark(
+                    &scene.capture_file(&host.name),
+                    &recording,
+                    index,
+                ),
+                false => Ok(()),
+            }),
+        )
+    })
 }
 
 /// What this machine lacks is no failure, except where everything must be there.
@@ -153,9 +141,7 @@ fn done(result: Result<()>) -> Result<Completion, Failed> {
     match result {
         Ok(()) => Ok(Completion::Completed),
         Err(error) => match error.downcast_ref::<Missing>() {
-            Some(missing) if std::env::var_os("CI").is_none() => {
-                Ok(Completion::ignored_with(missing.to_string()))
-            }
+            Some(missing) if !is_ci() => Ok(Completion::ignored_with(missing.to_string())),
             Some(missing) => Err(Failed::from(format!(
                 "{missing} (CI is set, so this is required)"
             ))),

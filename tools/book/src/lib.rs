@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 pub use build::{BuildError, build_into};
 pub use new::SUPPORT;
-pub use record::{Outcome, check, programs};
+pub use record::{Outcome, build_all, check, programs};
 
 /// What `cargo book` understands.
 #[derive(Debug, Parser)]

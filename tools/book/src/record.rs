@@ -153,19 +153,8 @@ pub fn programs(root: &Path, scenes: &[SceneFile]) -> Result<Programs> {
     if !root.join("Cargo.toml").is_file() {
         return Ok(Programs::default());
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let metadata = Command::new(&cargo)
-        .args(["metadata", "--format-version=1", "--no-deps"])
-        .current_dir(root)
-        .output()
-        .context("run cargo metadata")?;
-    let metadata: Metadata = serde_json::from_slice(&metadata.stdout).map_err(|_| {
-        anyhow!(
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&metadata.stderr).trim()
-        )
-    })?;
-    let mut build = Command::new(&cargo);
+    let metadata = metadata(root)?;
+    let mut build = cargo();
     build.args(["build", "--quiet", "--bins"]).current_dir(root);
     let mut any = false;
     let named = named(scenes);
@@ -186,6 +175,38 @@ pub fn programs(root: &Path, scenes: &[SceneFile]) -> Result<Programs> {
     }
     Ok(Programs {
         first: Some(metadata.target_directory.join("debug")),
+    })
+}
+
+/// Builds everything as `cargo test` does, for which it is nothing new; returns the folder of the programs.
+///
+/// To build some packages alone would be more to do: with other features of their dependencies, these and all
+/// above them are compiled once more.
+pub fn build_all(root: &Path) -> Result<PathBuf> {
+    let status = cargo()
+        .args(["test", "--quiet", "--workspace", "--no-run"])
+        .current_dir(root)
+        .status()
+        .context("run cargo test --no-run")?;
+    ensure!(status.success(), "the workspace can't be built");
+    Ok(metadata(root)?.target_directory.join("debug"))
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn metadata(root: &Path) -> Result<Metadata> {
+    let metadata = cargo()
+        .args(["metadata", "--format-version=1", "--no-deps"])
+        .current_dir(root)
+        .output()
+        .context("run cargo metadata")?;
+    serde_json::from_slice(&metadata.stdout).map_err(|_| {
+        anyhow!(
+            "cargo metadata: {}",
+            String::from_utf8_lossy(&metadata.stderr).trim()
+        )
     })
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use browser::chromium::{Browser, Page};
-use browser::passed::Passed;
 use browser::site::Site;
+use passed::{Inputs, Passed};
 use serde_json::{Value, json};
 
 const AXE: &str = concat!(
@@ -31,12 +31,11 @@ fn every_page_works_in_a_browser() -> Result<()> {
         return Ok(());
     };
     let site = Site::build()?;
-    let record = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages-that-passed");
-    let passed = Passed::read(record, &[&program, Path::new(AXE)])?;
+    let passed = Passed::within(env!("CARGO_TARGET_TMPDIR"), "pages")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let problems = runtime.block_on(look_at_all(&program, &axe, &site, passed))?;
+    let problems = runtime.block_on(look_at_all(&program, &axe, &site, &passed))?;
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
     Ok(())
 }
@@ -46,14 +45,23 @@ enum Task {
     Visit(String),
 }
 
-/// What is to be done, each with the key under which it passes.
-type Queue = VecDeque<(Task, Option<String>)>;
+impl Task {
+    fn name(&self) -> &str {
+        match self {
+            Task::Tour => "the tour",
+            Task::Visit(file) => file,
+        }
+    }
+}
+
+/// What is to be done, each with all that its outcome depends on.
+type Queue = VecDeque<(Task, Option<Inputs>)>;
 
 async fn look_at_all(
     program: &Path,
     axe: &str,
     site: &Site,
-    mut passed: Passed,
+    passed: &Passed,
 ) -> Result<Vec<String>> {
     let mut files = site.html_files()?;
     // The sidebar of those who have no scripts, and the first chapter once more, which the tour
@@ -63,15 +71,29 @@ async fn look_at_all(
     let mut chapters: Vec<_> = files.iter().cloned().collect();
     chapters.retain(|file| file != "404.html" && file != "print.html");
 
-    let tour_key = passed.key(site, &site.files()?)?;
-    let mut queue = Queue::from([(Task::Tour, Some(tour_key))]);
+    let mut tools = Inputs::new()?;
+    tools.program(program)?.program(Path::new(AXE))?;
+    let inputs = |files: &BTreeSet<String>| {
+        let mut inputs = tools.clone();
+        for file in files {
+            // The folder of the site is another one each time.
+            inputs.add((file, std::fs::read(site.path().join(file)).ok()));
+        }
+        inputs
+    };
+    let whole = inputs(&site.files()?);
+    let mut queue = Queue::from([(Task::Tour, Some(whole))]);
     for file in files {
         // A page that asks for something strange has no list of files, and won't pass.
         let loaded = site.files_loaded_by(&file);
-        let key = loaded.and_then(|files| passed.key(site, &files)).ok();
-        queue.push_back((Task::Visit(file), key));
+        let inputs = loaded.map(|files| inputs(&files)).ok();
+        queue.push_back((Task::Visit(file), inputs));
     }
-    queue.retain(|(_, key)| !key.as_deref().is_some_and(|key| passed.has(key)));
+    queue.retain(|(task, inputs)| {
+        !inputs
+            .as_ref()
+            .is_some_and(|inputs| passed.has(task.name(), inputs))
+    });
     if queue.is_empty() {
         return Ok(Vec::new());
     }
@@ -81,54 +103,44 @@ async fn look_at_all(
     let queue = RefCell::new(queue);
     let tab = || async {
         let page = new_page(&browser, address, axe).await?;
-        work(page, site, &chapters, &queue).await
+        work(page, site, &chapters, &queue, passed).await
     };
     let (first, second) = tokio::try_join!(tab(), tab())?;
 
     let mut problems = Vec::new();
     for worked in [first, second] {
-        problems.extend(worked.problems);
-        worked.passed.into_iter().for_each(|key| passed.add(key));
+        problems.extend(worked);
     }
-    passed.write()?;
     Ok(problems)
 }
 
-#[derive(Default)]
-struct Worked {
-    problems: Vec<String>,
-    /// The keys of what has no problem.
-    passed: Vec<String>,
-}
-
-/// Does what is to be done until nothing is left. Another tab takes from the same queue.
+/// Does what is to be done until nothing is left, and returns the problems. Another tab takes from the same queue.
 async fn work(
     mut page: Page,
     site: &Site,
     chapters: &[String],
     queue: &RefCell<Queue>,
-) -> Result<Worked> {
-    let mut worked = Worked::default();
+    passed: &Passed,
+) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
     loop {
-        let Some((task, key)) = queue.borrow_mut().pop_front() else {
-            return Ok(worked);
+        let Some((task, inputs)) = queue.borrow_mut().pop_front() else {
+            return Ok(problems);
         };
         set_screen(&page, &LAPTOP).await?;
         set_dark(&page, false).await?;
-        let (name, found) = match task {
-            Task::Tour => {
-                let found = crate::tour::take(&mut page, site, chapters).await;
-                ("the tour".to_owned(), found)
-            }
-            Task::Visit(file) => {
-                let found = visit(&mut page, site, &file).await;
-                (file, found)
-            }
+        let found = match &task {
+            Task::Tour => crate::tour::take(&mut page, site, chapters).await,
+            Task::Visit(file) => visit(&mut page, site, file).await,
         };
         match found {
-            Ok(problems) if problems.is_empty() => worked.passed.extend(key),
-            Ok(problems) => worked.problems.extend(problems),
-            Err(error) => worked.problems.push(format!("{name}: {error:#}")),
+            Ok(found) if found.is_empty() => {
+                if let Some(inputs) = inputs {
+                    passed.add(task.name(), &inputs);
+                }
+            }
+            Ok(found) => problems.extend(found),
+            Err(error) => problems.push(format!("{}: {error:#}", task.name())),
         }
         page.evaluate("localStorage.clear()").await?;
     }
