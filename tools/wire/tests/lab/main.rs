@@ -40,7 +40,10 @@ fn main() -> ExitCode {
         .into_iter()
         .chain(programs::tests())
         .chain(ends::tests());
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let mut arguments = Arguments::from_args();
+    // Most of a scene is waiting.
+    arguments.test_threads = arguments.test_threads.or(Some(4));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 type Test = fn() -> anyhow::Result<()>;

@@ -31,7 +31,7 @@ const PIECE: usize = 16 * 1024;
 const BACKLOG: u32 = 4096;
 
 /// How long the clients may take to close once the server has been told to
-/// stop.
+/// stop, if nobody says.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long an error of `accept` is not repeated in the log.
@@ -43,7 +43,8 @@ fn main() -> ExitCode {
     let mut next = |default: &str| args.next().unwrap_or(default.to_string());
     let addr = next("127.0.0.1:7134");
     let [connections, idle, threads] = [next("16000"), next("60"), next("1")];
-    match start(&addr, &connections, &idle, &threads) {
+    let grace = args.next();
+    match start(&addr, &connections, &idle, &threads, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tokio-server: {error:#}");
@@ -57,18 +58,25 @@ fn start(
     connections: &str,
     idle: &str,
     threads: &str,
+    grace: Option<&str>,
 ) -> Result<()> {
     let connections: NonZeroU32 = connections
         .parse()
         .with_context(|| format!("{connections} as a number of connections"))?;
-    let idle: NonZeroU32 = idle
-        .parse()
-        .with_context(|| format!("{idle} as a number of seconds"))?;
-    let idle = Duration::from_secs(idle.get().into());
+    let connections = connections.get() as usize;
+    let idle = seconds(idle)?;
+    let grace = grace.map_or(Ok(GRACE), seconds)?;
     let threads: NonZeroUsize = threads
         .parse()
         .with_context(|| format!("{threads} as a number of threads"))?;
-    runtime(threads)?.block_on(run(addr, connections.get() as usize, idle))
+    runtime(threads)?.block_on(run(addr, connections, idle, grace))
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds: NonZeroU32 = text
+        .parse()
+        .with_context(|| format!("{text} as a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.get().into()))
 }
 
 fn runtime(threads: NonZeroUsize) -> io::Result<Runtime> {
@@ -84,7 +92,12 @@ fn runtime(threads: NonZeroUsize) -> io::Result<Runtime> {
 // ANCHOR_END: main
 
 // ANCHOR: run
-async fn run(addr: &str, connections: usize, idle: Duration) -> Result<()> {
+async fn run(
+    addr: &str,
+    connections: usize,
+    idle: Duration,
+    grace: Duration,
+) -> Result<()> {
     let signal = signal().context("ask for signals")?;
     let listener =
         listen(addr).await.with_context(|| format!("bind {addr}"))?;
@@ -101,7 +114,7 @@ async fn run(addr: &str, connections: usize, idle: Duration) -> Result<()> {
 
     stop.cancel();
     tasks.close();
-    if timeout(GRACE, tasks.wait()).await.is_err() {
+    if timeout(grace, tasks.wait()).await.is_err() {
         log(format_args!("{} connections are cut off", tasks.len()));
     }
     log(format_args!("served {} connections", served.into_inner()));

@@ -190,6 +190,19 @@ fn a_stop_loses_nothing_that_had_arrived() {
 }
 
 #[cfg(unix)]
+#[test]
+fn a_client_that_never_closes_is_cut_off_after_the_grace() {
+    let (server, addr) = server(&["10", "60", "1", "1"]);
+    let stream = connect(addr);
+    ask(&stream, b"here");
+    signal(&server, "TERM");
+    let (status, _, stderr) = server.finish();
+    assert!(status.success(), "{stderr:?}");
+    let expected = "1 connections are cut off";
+    assert!(stderr.iter().any(|line| line == expected), "{stderr:?}");
+}
+
+#[cfg(unix)]
 fn signal(server: &Program, name: &str) {
     let mut kill = Command::new("kill");
     kill.args([&format!("-{name}"), &server.id().to_string()]);

@@ -16,9 +16,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// otherwise.
 const CONNECTIONS: usize = 16_000;
 
-/// How many seconds a client may make no progress, unless the third argument
-/// says otherwise.
-const IDLE: u32 = 60;
+/// How long a client may make no progress, unless the third argument says
+/// otherwise.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// How many finished connections the kernel may keep for us.
 const BACKLOG: i32 = 4096;
@@ -34,7 +34,8 @@ const ACCEPTS: usize = 64;
 /// How long to wait when `accept` fails for want of something.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long clients have to take their last bytes when the server is stopped.
+/// How long clients have to take their last bytes when the server is stopped,
+/// unless the fourth argument says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Two tokens that are no connection's.
@@ -63,14 +64,8 @@ fn run(args: &[String]) -> Result<()> {
             .get(),
         None => CONNECTIONS,
     };
-    let idle = match args.get(2) {
-        Some(idle) => idle
-            .parse::<NonZeroU32>()
-            .with_context(|| format!("{idle} as a number of seconds"))?
-            .get(),
-        None => IDLE,
-    };
-    let idle = Duration::from_secs(idle.into());
+    let idle = args.get(2).map_or(Ok(IDLE), |idle| seconds(idle))?;
+    let grace = args.get(3).map_or(Ok(GRACE), |grace| seconds(grace))?;
     // ANCHOR_END: run
 
     // ANCHOR: waker
@@ -86,11 +81,18 @@ fn run(args: &[String]) -> Result<()> {
     .context("wait for signals")?;
     println!("listening on {}", listener.local_addr()?);
 
-    let served = Server::new(poll, listener, limit, idle).serve()?;
+    let served = Server::new(poll, listener, limit, idle, grace).serve()?;
     log(format_args!("served {served} connections"));
     Ok(())
 }
 // ANCHOR_END: waker
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds: NonZeroU32 = text
+        .parse()
+        .with_context(|| format!("{text} as a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.get().into()))
+}
 
 /// The first of the addresses that can be had.
 fn listen(addr: &str) -> io::Result<TcpListener> {
@@ -127,6 +129,7 @@ struct Server {
     listener: Option<TcpListener>,
     limit: usize,
     idle: Duration,
+    grace: Duration,
     /// One for all: nobody keeps anything in it between two calls.
     buffer: Vec<u8>,
 
@@ -191,12 +194,14 @@ impl Server {
         listener: TcpListener,
         limit: usize,
         idle: Duration,
+        grace: Duration,
     ) -> Server {
         Server {
             poll,
             listener: Some(listener),
             limit,
             idle,
+            grace,
             buffer: vec![0; BUFFER],
             connections: Vec::new(),
             free: Vec::new(),
@@ -373,9 +378,10 @@ impl Server {
     fn sweep(&mut self) {
         if let Some(end) = self.end {
             if self.now >= end {
+                let grace = self.grace;
                 self.close_where(
                     |_| true,
-                    &format!("cut off after {GRACE:?} of grace"),
+                    &format!("cut off after {grace:?} of grace"),
                 );
             }
             return;
@@ -420,7 +426,7 @@ impl Server {
             self.accept();
         }
         self.listener = None;
-        self.end = Some(self.now + GRACE);
+        self.end = Some(self.now + self.grace);
         for index in 0..self.connections.len() {
             let Some(connection) = &mut self.connections[index] else {
                 continue;

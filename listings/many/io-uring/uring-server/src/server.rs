@@ -26,7 +26,8 @@ const ACCEPTS: usize = 16;
 const MOST: usize = 64 * 1024; // bytes
 /// ...and goes on when it is down to this.
 const FEW: usize = 16 * 1024; // bytes
-/// How long peers have to take their replies once the server was told to stop.
+/// How long peers have to take their replies once the server was told to stop,
+/// unless the fourth argument says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
 /// How often the ring looks for connections to give up.
 const TICK: Duration = Duration::from_secs(1);
@@ -49,7 +50,8 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match run(ring, &addr, &connections, &idle) {
+    let grace = args.next();
+    match run(ring, &addr, &connections, &idle, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log(format_args!("uring-server: {error:#}"));
@@ -58,13 +60,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(ring: Ring, addr: &str, connections: &str, idle: &str) -> Result<()> {
+fn run(
+    ring: Ring,
+    addr: &str,
+    connections: &str,
+    idle: &str,
+    grace: Option<&str>,
+) -> Result<()> {
     let limit: NonZeroU32 = connections
         .parse()
         .with_context(|| format!("{connections} as a number of connections"))?;
-    let idle: NonZeroU32 = idle
-        .parse()
-        .with_context(|| format!("{idle} as a number of seconds"))?;
+    let idle = seconds(idle)?;
+    let grace = grace.map_or(Ok(GRACE), seconds)?;
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     // On Linux the connections inherit it: no echo waits for an ACK.
@@ -84,7 +91,8 @@ fn run(ring: Ring, addr: &str, connections: &str, idle: &str) -> Result<()> {
         slots: Vec::new(),
         free: Vec::new(),
         limit: limit.get() as usize,
-        idle: Duration::from_secs(idle.get().into()),
+        idle,
+        grace,
         accepting: 0,
         refused: false,
         logged: false,
@@ -96,6 +104,13 @@ fn run(ring: Ring, addr: &str, connections: &str, idle: &str) -> Result<()> {
     .context("io_uring")
 }
 
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds: NonZeroU32 = text
+        .parse()
+        .with_context(|| format!("{text} as a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.get().into()))
+}
+
 struct Server {
     ring: Ring,
     listener: Option<TcpListener>,
@@ -105,6 +120,7 @@ struct Server {
     free: Vec<u32>,
     limit: usize,
     idle: Duration,
+    grace: Duration,
     /// How many requests for a connection are with the kernel.
     accepting: usize,
     /// They fail. None is made until something changes.
@@ -421,11 +437,11 @@ impl Server {
             let silent = self.now.duration_since(connection.progress);
             match stopping {
                 // The next tick would be too late.
-                Some(time) if time + TICK > GRACE => {
+                Some(time) if time + TICK > self.grace => {
                     self.end(key, &"did not close in time")
                 }
                 // A peer that sends and sends: that was enough.
-                Some(time) if time > GRACE / 2 => connection.enough = true,
+                Some(time) if time > self.grace / 2 => connection.enough = true,
                 _ if silent < self.idle => continue,
                 _ => {
                     let idle = self.idle;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use socket2::{Domain, SockRef, Socket, Type};
 
-/// How long the connections may take to end after a signal.
+/// How long the connections may take to end after a signal, if nobody says.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long to wait after an error that may last, unless somebody leaves.
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:7132".to_string());
     let workers = args.next().unwrap_or_else(|| "64".to_string());
     let idle = args.next().unwrap_or_else(|| "60".to_string());
-    match run(&addr, &workers, &idle) {
+    let grace = args.next();
+    match run(&addr, &workers, &idle, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pool-server: {error:#}");
@@ -40,15 +41,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(addr: &str, workers: &str, idle: &str) -> Result<()> {
+fn run(
+    addr: &str,
+    workers: &str,
+    idle: &str,
+    grace: Option<&str>,
+) -> Result<()> {
     let workers: NonZeroU32 = workers
         .parse()
         .with_context(|| format!("{workers} as a number of workers"))?;
-    let idle: NonZeroU32 = idle
-        .parse()
-        .with_context(|| format!("{idle} as a number of seconds"))?;
+    let grace = grace.map_or(Ok(GRACE), seconds)?;
     let server = Arc::new(Server {
-        idle: Duration::from_secs(idle.get().into()),
+        idle: seconds(idle)?,
         stopping: AtomicBool::new(false),
         state: Mutex::default(),
         left: Condvar::new(),
@@ -94,13 +98,20 @@ fn run(addr: &str, workers: &str, idle: &str) -> Result<()> {
     if let Err(error) = waker.wake() {
         log(format_args!("wake the thread that accepts: {error}"));
     }
-    if all_gone.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
+    if all_gone.recv_timeout(grace) == Err(RecvTimeoutError::Timeout) {
         let open = lock(&server.state).open.len();
-        log(format_args!("{open} connections did not end in {GRACE:?}"));
+        log(format_args!("{open} connections did not end in {grace:?}"));
     }
     let served = lock(&server.state).served;
     log(format_args!("served {served} connections"));
     Ok(())
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds: NonZeroU32 = text
+        .parse()
+        .with_context(|| format!("{text} as a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.get().into()))
 }
 
 struct Server {

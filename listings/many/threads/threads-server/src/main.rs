@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use socket2::{Domain, SockRef, Socket, Type};
 
-/// How long the connections may take to end after a signal.
+/// How long the connections may take to end after a signal, if nobody says.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long to wait after an error that may last, unless somebody leaves.
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:7131".to_string());
     let limit = args.next().unwrap_or_else(|| "2000".to_string());
     let idle = args.next().unwrap_or_else(|| "60".to_string());
-    match run(&addr, &limit, &idle) {
+    let grace = args.next();
+    match run(&addr, &limit, &idle, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("threads-server: {error:#}");
@@ -41,16 +42,14 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: run
-fn run(addr: &str, limit: &str, idle: &str) -> Result<()> {
+fn run(addr: &str, limit: &str, idle: &str, grace: Option<&str>) -> Result<()> {
     let limit: NonZeroU32 = limit
         .parse()
         .with_context(|| format!("{limit} as a number of connections"))?;
-    let idle: NonZeroU32 = idle
-        .parse()
-        .with_context(|| format!("{idle} as a number of seconds"))?;
+    let grace = grace.map_or(Ok(GRACE), seconds)?;
     let server = Arc::new(Server {
         limit: limit.get() as usize,
-        idle: Duration::from_secs(idle.get().into()),
+        idle: seconds(idle)?,
         stopping: AtomicBool::new(false),
         state: Mutex::default(),
         left: Condvar::new(),
@@ -81,15 +80,22 @@ fn run(addr: &str, limit: &str, idle: &str) -> Result<()> {
     if let Err(error) = waker.wake() {
         log(format_args!("wake the thread that accepts: {error}"));
     }
-    if all_gone.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
+    if all_gone.recv_timeout(grace) == Err(RecvTimeoutError::Timeout) {
         let open = lock(&server.state).open.len();
-        log(format_args!("{open} connections did not end in {GRACE:?}"));
+        log(format_args!("{open} connections did not end in {grace:?}"));
     }
     let served = lock(&server.state).served;
     log(format_args!("served {served} connections"));
     Ok(())
 }
 // ANCHOR_END: run
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds: NonZeroU32 = text
+        .parse()
+        .with_context(|| format!("{text} as a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.get().into()))
+}
 
 // ANCHOR: server
 struct Server {
