@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -27,9 +28,17 @@ pub struct Site {
 }
 
 impl Site {
-    /// Builds the book as it is published, but for the root of a host.
-    pub fn build() -> Result<Self> {
-        Self::build_with(|_| Ok(()))
+    /// The book as it is published, but for the root of a host: built once for all tests that run at the same time.
+    pub fn built() -> Result<Arc<Self>> {
+        static SITE: Mutex<Weak<Site>> = Mutex::new(Weak::new());
+        // A build that has panicked has left nothing behind.
+        let mut known = SITE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(site) = known.upgrade() {
+            return Ok(site);
+        }
+        let site = Arc::new(Self::build_with(|_| Ok(()))?);
+        *known = Arc::downgrade(&site);
+        Ok(site)
     }
 
     /// Builds the book as `cargo book serve` and `mdbook serve` do, with the script that reloads

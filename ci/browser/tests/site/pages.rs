@@ -30,7 +30,7 @@ fn every_page_works_in_a_browser() -> Result<()> {
         skip("axe-core is not installed: npm install --prefix ci/browser");
         return Ok(());
     };
-    let site = Site::build()?;
+    let site = Site::built()?;
     let passed = Passed::within(env!("CARGO_TARGET_TMPDIR"), "pages")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

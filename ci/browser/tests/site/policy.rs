@@ -2,6 +2,7 @@
 //! nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -34,7 +35,7 @@ fn the_policy_allows_the_inline_scripts_and_styles_of_mdbook_and_nothing_else() 
     let mut styles = Needed::new();
     let mut problems = BTreeSet::new();
 
-    for site in [Site::build()?, Site::build_live()?] {
+    for site in [Site::built()?, Arc::new(Site::build_live()?)] {
         for file in site.html_files()? {
             let html = Html::parse(&site.read(&file)?);
             if html.is_redirect {

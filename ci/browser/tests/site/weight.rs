@@ -10,7 +10,7 @@ const LIMIT: usize = 130_000;
 
 #[test]
 fn a_page_weighs_at_most_130_kb_with_everything_that_it_loads() -> Result<()> {
-    let site = Site::build()?;
+    let site = Site::built()?;
     let mut pages = site.html_files()?;
     // The whole book on one page grows with the book, and nobody opens it by accident.
     pages.remove("print.html");
