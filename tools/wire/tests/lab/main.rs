@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         .chain(ends::tests());
     let mut arguments = Arguments::from_args();
     // Most of a scene is waiting.
-    arguments.test_threads = arguments.test_threads.or(Some(4));
+    arguments.test_threads = arguments.test_threads.or(Some(6));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 

@@ -211,11 +211,12 @@ fn strangers_do_not_keep_a_client_waiting() {
 fn only_the_connected_client_learns_that_nobody_listens() {
     let deaf = deaf();
     let addr = deaf.local_addr().unwrap();
-    for (program, said) in CLIENTS.into_iter().zip([
+    let clients = CLIENTS.map(|program| client(program, addr));
+    for (client, said) in clients.into_iter().zip([
         format!("udp-echo-client: no answer from {addr} to 3 datagrams"),
         format!("udp-echo-connected: nobody listens at {addr}, it says"),
     ]) {
-        let (status, _, stderr) = client(program, addr).finish();
+        let (status, _, stderr) = client.finish();
         assert!(!status.success());
         assert_eq!(stderr, [said]);
     }
