@@ -13,6 +13,8 @@ const LISTING: &str = "listings/tcp/hello/hello";
 fn sound() -> TempDir {
     let repository = tempfile::tempdir().unwrap();
     let root = repository.path();
+    // Where it is, cargo remembers there what it has asked the compiler.
+    fs::create_dir(root.join("target")).unwrap();
     write(root, "book.toml", "[book]\ntitle = \"Hello\"\n");
     write(
         root,
