@@ -6,16 +6,17 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 
 use crate::figure::{self, escape};
-use crate::results::{BASE, Measured, Results, Spread, Workload};
+use crate::results::{BASE, Measured, Profile, Results, Spread, Workload};
 use crate::totals::thousands;
 
 /// What can be drawn of a workload.
-pub const KINDS: [&str; 6] = [
+pub const KINDS: [&str; 7] = [
     "throughput",
     "latency",
     "memory",
     "table",
     "calls",
+    "profile",
     "machine",
 ];
 
@@ -56,6 +57,7 @@ pub fn html(
         "latency" => latencies(&workloads),
         "table" => (table(&workloads), String::new()),
         "calls" => (calls(results)?, String::new()),
+        "profile" => profiles(results)?,
         "machine" => (machine(results), String::new()),
         other => bail!(
             "{{{{#measured}}}} knows no {other}, only {}",
@@ -575,6 +577,84 @@ fn calls(results: &Results) -> Result<String> {
         "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"System calls a message\"><table><thead><tr><td></td>\
          <th scope=\"col\">system calls a message</th><th scope=\"col\" class=\"names\">which</th></tr></thead>\
          <tbody>{body}</tbody></table></div>"
+    ))
+}
+
+/// The parts of a bar, from its start: the number of its colour, and its name.
+const PARTS: [(usize, &str); 3] = [
+    (0, "sending and receiving, in the kernel’s TCP"),
+    (1, "the rest of the kernel"),
+    (2, "the program itself"),
+];
+
+fn profiles(results: &Results) -> Result<(String, String)> {
+    if results.profiles.is_empty() {
+        bail!("the results hold no profiles");
+    }
+    let parts = |one: &Profile| [one.tcp, one.kernel - one.tcp, 100.0 - one.kernel];
+    let base = results.profiles.iter().find(|one| one.server == BASE);
+    let limit = base.map(|base| {
+        format!(
+            "if all but TCP took no time, {BASE} would answer {:.2} times as much",
+            100.0 / base.tcp.max(1.0)
+        )
+    });
+    let title = "where each server spends its CPU time, in percent, on 100 connections";
+    let mut drawing = String::new();
+    for page in [&WIDE, &NARROW] {
+        let mut panel = Panel::new(page, title, &[]);
+        for (colour, name) in PARTS {
+            panel.top += 18.0;
+            let _ = write!(
+                panel.body,
+                "<path class=\"amount c{colour}\" d=\"M8 {0:.0}h10v-10h-10z\"/><text class=\"axis s\" x=\"26\" y=\"{0:.0}\">{name}</text>",
+                panel.top
+            );
+        }
+        panel.top += 6.0;
+        panel.bottom = panel.top;
+        let width = page.width - page.right - page.left;
+        for (index, profile) in results.profiles.iter().enumerate() {
+            let y = panel.row(&profile.server, index);
+            let mut x = page.left;
+            for ((colour, _), share) in PARTS.iter().zip(parts(profile)) {
+                let long = width * share.clamp(0.0, 100.0) / 100.0;
+                let _ = write!(
+                    panel.body,
+                    "<path class=\"amount c{colour}\" d=\"M{x:.1} {:.0}h{long:.1}v10h-{long:.1}z\"/>",
+                    y - 5.0
+                );
+                x += long;
+            }
+            let [tcp, rest, own] = parts(profile);
+            let _ = write!(
+                panel.body,
+                "<text class=\"value s\" x=\"{:.0}\" y=\"{:.0}\">{tcp:.0} · {rest:.0} · {own:.0}</text>",
+                x + 8.0,
+                y + 4.0
+            );
+        }
+        if let Some(limit) = &limit {
+            panel.note(limit);
+        }
+        drawing += &panel.svg();
+    }
+    let items: String = results
+        .profiles
+        .iter()
+        .map(|profile| {
+            let [tcp, rest, own] = parts(profile);
+            format!(
+                "<li>{}: {tcp:.0} %, {rest:.0} %, {own:.0} %</li>",
+                escape(&profile.server)
+            )
+        })
+        .collect();
+    let names = PARTS.map(|(_, name)| name).join("; ");
+    let limit = limit.map_or(String::new(), |limit| format!("<p>{limit}</p>"));
+    Ok((
+        drawing,
+        format!("<p>{title}: {names}</p><ul>{items}</ul>{limit}"),
     ))
 }
 

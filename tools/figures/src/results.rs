@@ -21,6 +21,9 @@ pub struct Results {
     pub workloads: Vec<Workload>,
     /// System calls of servers under the workload `pingpong-100`, counted by strace.
     pub calls: Vec<Calls>,
+    /// Where servers spend their time under the same workload, sampled by perf.
+    #[serde(default)]
+    pub profiles: Vec<Profile>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -93,6 +96,16 @@ pub struct Calls {
     pub messages: u64,
     /// How many of each, by name.
     pub calls: BTreeMap<String, u64>,
+}
+
+/// Parts of a server's CPU time, in percent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Profile {
+    pub server: String,
+    /// In the kernel, from `tcp_sendmsg` and `tcp_recvmsg` on.
+    pub tcp: f64,
+    /// In the kernel, all of it.
+    pub kernel: f64,
 }
 
 /// The middle of several runs, and how far they lie apart.

@@ -555,6 +555,7 @@ fn results(folder: &Path) {
             run("epoll_server.c", 2, 1200.0, 0.5), run("tokio-server", 2, 700.0, 1.0),
         ], "skipped": [{"server": "sequential-server", "why": "serves one at a time"}]}],
         "calls": [{"server": "tokio-server", "messages": 100, "calls": {"recvfrom": 150, "socket": 0}}],
+        "profiles": [{"server": "tokio-server", "tcp": 72.6, "kernel": 81.5}],
     });
     let place = folder.join("listings/load/results");
     fs::create_dir_all(&place).unwrap();
@@ -649,6 +650,12 @@ fn tables_of_what_was_measured_have_all_of_it() {
         machine.contains("<th scope=\"row\">tokio</th><td class=\"names\">1.54.1</td>"),
         "{machine}"
     );
+    let profile = measured("pingpong-100 profile").text;
+    assert!(
+        profile.contains("<li>tokio-server: 73 %, 9 %, 18 %</li>"),
+        "{profile}"
+    );
+    assert!(profile.contains(">73 · 9 · 18</text>"), "{profile}");
     let memory = measured("pingpong-100 memory").text;
     assert!(memory.contains(">48</text>"), "{memory}");
 }

@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use figures::results::{Calls, Machine, Measured, Results, Run, Skipped, Spread, Workload};
+use figures::results::{
+    Calls, Machine, Measured, Profile, Results, Run, Skipped, Spread, Workload,
+};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -250,11 +252,12 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<()> {
         let workload = measure(load, &servers, &programs, rounds, seconds)?;
         workloads.push(workload);
     }
-    let mut calls = Vec::new();
+    let (mut calls, mut profiles) = (Vec::new(), Vec::new());
     if loads.iter().any(|load| load.name == "pingpong-100") {
         for server in &servers {
             if server.most >= 100 && programs.missing(server).is_none() {
                 calls.extend(count_calls(server, &programs)?);
+                profiles.extend(profile(server, &programs)?);
             }
         }
     }
@@ -266,6 +269,7 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<()> {
         seconds,
         workloads,
         calls,
+        profiles,
     };
     say(format_args!("measured in {:.0?}", begun.elapsed()));
     let is_whole = !options.quick && options.only.is_empty() && options.workload.is_empty();
@@ -674,6 +678,75 @@ fn parse_calls(text: &str) -> BTreeMap<String, u64> {
     calls
 }
 
+/// Samples for two seconds where a server spends its time. `None`, with a word of why, where that can't be done.
+fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
+    let none = |why: &dyn Display| {
+        say(format_args!("{}: no profile: {why}", server.name));
+        Ok(None)
+    };
+    if said("perf", &["--version"]).is_none() {
+        return none(&"perf is not on this machine");
+    }
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let samples = folder.path().join("samples");
+    let mut running = Running::start(programs.command(server), server.name)?;
+    let mut perf = Command::new("perf");
+    perf.args(["record", "-q", "-g", "-F", "2000", "-o"])
+        .arg(&samples)
+        .args(["-p", &running.child.id().to_string()])
+        // It ends with the first of them.
+        .args(["--", "sleep", "4"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut perf = perf.spawn().context("start perf")?;
+    let measured = generate("ping-pong --connections 100", &running, programs, 3.0);
+    let stopped = running.stop();
+    let status = perf.wait().context("wait for perf")?;
+    stopped?;
+    if let Err(error) = measured {
+        return none(&format_args!("{error:#}"));
+    }
+    if !samples.is_file() {
+        return none(&format_args!("perf record: {status}"));
+    }
+    let report = |more: &[&str]| -> Result<String> {
+        let output = Command::new("perf")
+            .args(["report", "-g", "none", "-i"])
+            .arg(&samples)
+            .args(more)
+            .output()
+            .context("run perf report")?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let symbols = report(&["--children", "--sort", "symbol"])?;
+    let places = report(&["--no-children", "--sort", "dso"])?;
+    let tcp = percent(&symbols, "tcp_sendmsg") + percent(&symbols, "tcp_recvmsg");
+    let profile = Profile {
+        server: server.name.to_string(),
+        // No more than is known.
+        tcp: (tcp * 10.0).round() / 10.0,
+        kernel: percent(&places, "[kernel.kallsyms]"),
+    };
+    if profile.tcp == 0.0 {
+        return none(
+            &"perf does not see into the kernel here (kernel.kptr_restrict, kernel.perf_event_paranoid)",
+        );
+    }
+    say(format_args!(
+        "{}: {:.0} % of its time in TCP, {:.0} % in the kernel",
+        server.name, profile.tcp, profile.kernel
+    ));
+    Ok(Some(profile))
+}
+
+/// The first percentage of the line of `perf report` that has this word.
+fn percent(report: &str, word: &str) -> f64 {
+    let mut lines = report.lines().map(str::split_whitespace);
+    let line = lines.find(|words| words.clone().any(|other| other == word));
+    line.and_then(|mut words| words.next()?.strip_suffix('%')?.parse().ok())
+        .unwrap_or(0.0)
+}
+
 /// Both cores must be ours to use.
 fn check_cores() -> Result<()> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).context("ask for the cores")?;
@@ -794,5 +867,20 @@ mod tests {
         assert_eq!(calls.len(), 2);
         assert_eq!(calls["recvfrom"], 100_000);
         assert_eq!(calls["sendto"], 99_988);
+    }
+
+    #[test]
+    fn a_share_is_that_of_the_whole_word() {
+        let text = "\
+# Children      Self  Symbol
+    71.57%     0.26%  [k] tcp_sendmsg_locked  -  -
+    70.31%     0.30%  [k] tcp_sendmsg         -  -
+";
+        assert_eq!(percent(text, "tcp_sendmsg"), 70.31);
+        assert_eq!(percent(text, "tcp_recvmsg"), 0.0);
+        assert_eq!(
+            percent("    95.85%  [kernel.kallsyms]", "[kernel.kallsyms]"),
+            95.85
+        );
     }
 }

@@ -22,7 +22,8 @@ pub const BURST: u32 = 10;
 /// How many connections without a name there may be beside the members.
 pub const LOBBY: usize = 16;
 
-/// How long what waits for a member may take once it has to leave.
+/// How long what waits for a member may take once it has to leave, if nobody
+/// says.
 pub const GRACE: Duration = Duration::from_secs(5);
 // ANCHOR_END: limits
 
@@ -41,6 +42,7 @@ pub type Line = Arc<str>;
 pub struct Room<Q> {
     pub open: bool,
     pub places: usize,
+    pub grace: Duration,
     pub served: u64,
     members: BTreeMap<u64, Member<Q>>,
 }
@@ -80,10 +82,11 @@ impl Queue for tokio::sync::mpsc::Sender<Line> {
 pub type Joined = (u64, String, Arc<OnceLock<Ending>>);
 
 impl<Q: Queue> Room<Q> {
-    pub fn new(places: usize) -> Room<Q> {
+    pub fn new(places: usize, grace: Duration) -> Room<Q> {
         Room {
             open: true,
             places,
+            grace,
             served: 0,
             members: BTreeMap::new(),
         }
@@ -145,7 +148,7 @@ impl<Q: Queue> Room<Q> {
     pub fn leave(&mut self, id: u64, why: &str) {
         if let Some(member) = self.members.remove(&id) {
             let line = format!("* {} left: {why}\n", member.name);
-            member.end(why);
+            member.end(why, self.grace);
             self.tell(id, line);
         }
     }
@@ -154,7 +157,7 @@ impl<Q: Queue> Room<Q> {
     pub fn close(&mut self) {
         self.open = false;
         for member in std::mem::take(&mut self.members).into_values() {
-            member.end(ENDS);
+            member.end(ENDS, self.grace);
         }
     }
 
@@ -174,7 +177,7 @@ impl<Q: Queue> Room<Q> {
             for id in slow {
                 if let Some(member) = self.members.remove(&id) {
                     news.push_back(format!("* {} left: {SLOW}\n", member.name));
-                    member.end(SLOW);
+                    member.end(SLOW, self.grace);
                 }
             }
         }
@@ -185,8 +188,8 @@ impl<Q: Queue> Room<Q> {
 
 impl<Q> Member<Q> {
     /// Drops the queue: its writer sends what is in there, and ends.
-    fn end(self, why: &str) {
-        let by = Instant::now() + GRACE;
+    fn end(self, why: &str, grace: Duration) {
+        let by = Instant::now() + grace;
         let why = why.to_string();
         let _ = self.ending.set(Ending { why, by });
     }

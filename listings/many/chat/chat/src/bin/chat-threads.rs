@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     let mut next = |default: &str| args.next().unwrap_or(default.to_string());
     let addr = next("127.0.0.1:7140");
     let [members, patience] = [next("100"), next("10")];
-    match run(&addr, &members, &patience) {
+    let grace = args.next();
+    match run(&addr, &members, &patience, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("chat-threads: {error:#}");
@@ -32,18 +33,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(addr: &str, members: &str, patience: &str) -> Result<()> {
+fn run(
+    addr: &str,
+    members: &str,
+    patience: &str,
+    grace: Option<&str>,
+) -> Result<()> {
     let members: NonZeroU32 = members
         .parse()
         .with_context(|| format!("{members} as a number of members"))?;
     let members = members.get() as usize;
-    let patience: NonZeroU32 = patience
-        .parse()
-        .with_context(|| format!("{patience} as a number of seconds"))?;
-    let patience = Duration::from_secs(patience.get().into());
+    let patience = seconds(patience)?;
+    let grace = grace.map_or(Ok(GRACE), seconds)?;
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
-    let house = Arc::new(House::new(members, patience));
+    let house = Arc::new(House::new(members, patience, grace));
     house.stop_on_signal(listener.local_addr()?)?;
     println!("listening on {}", listener.local_addr()?);
     accept(&house, &listener);
@@ -52,6 +56,13 @@ fn run(addr: &str, members: &str, patience: &str) -> Result<()> {
     house.wait_until_empty();
     log(format_args!("served {} members", house.hall().room.served));
     Ok(())
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds: NonZeroU32 = text
+        .parse()
+        .with_context(|| format!("{text} as a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.get().into()))
 }
 
 /// Starts a thread for each connection, until there is a signal.
@@ -301,10 +312,10 @@ struct House {
 }
 
 impl House {
-    fn new(places: usize, patience: Duration) -> House {
+    fn new(places: usize, patience: Duration, grace: Duration) -> House {
         House {
             hall: Mutex::new(Hall {
-                room: Room::new(places),
+                room: Room::new(places, grace),
                 lobby: Vec::new(),
                 connections: 0,
             }),
@@ -339,7 +350,9 @@ impl House {
 
     fn wait_until_empty(&self) {
         let busy = |hall: &mut Hall| hall.connections > 0;
-        let waited = self.changed.wait_timeout_while(self.hall(), GRACE, busy);
+        let hall = self.hall();
+        let grace = hall.room.grace;
+        let waited = self.changed.wait_timeout_while(hall, grace, busy);
         let (hall, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if hall.connections > 0 {
             log(format_args!("{} connections are cut off", hall.connections));

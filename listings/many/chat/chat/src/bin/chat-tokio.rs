@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     let mut next = |default: &str| args.next().unwrap_or(default.to_string());
     let addr = next("127.0.0.1:7141");
     let [members, patience] = [next("100"), next("10")];
-    match start(&addr, &members, &patience) {
+    let grace = args.next();
+    match start(&addr, &members, &patience, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("chat-tokio: {error:#}");
@@ -40,29 +41,44 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(addr: &str, members: &str, patience: &str) -> Result<()> {
+fn start(
+    addr: &str,
+    members: &str,
+    patience: &str,
+    grace: Option<&str>,
+) -> Result<()> {
     let members: NonZeroU32 = members
         .parse()
         .with_context(|| format!("{members} as a number of members"))?;
     let members = members.get() as usize;
-    let patience: NonZeroU32 = patience
-        .parse()
-        .with_context(|| format!("{patience} as a number of seconds"))?;
-    let patience = Duration::from_secs(patience.get().into());
+    let patience = seconds(patience)?;
+    let grace = grace.map_or(Ok(GRACE), seconds)?;
     runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(run(addr, members, patience))
+        .block_on(run(addr, members, patience, grace))
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds: NonZeroU32 = text
+        .parse()
+        .with_context(|| format!("{text} as a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.get().into()))
 }
 
 // ANCHOR: run
-async fn run(addr: &str, members: usize, patience: Duration) -> Result<()> {
+async fn run(
+    addr: &str,
+    members: usize,
+    patience: Duration,
+    grace: Duration,
+) -> Result<()> {
     let signal = signal().context("ask for signals")?;
     let listener = TcpListener::bind(addr)
         .await
         .with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);
-    let house = Arc::new(House::new(members, patience));
+    let house = Arc::new(House::new(members, patience, grace));
     let tasks = TaskTracker::new();
     select! {
         () = accept(&house, listener, &tasks) => {}
@@ -73,7 +89,7 @@ async fn run(addr: &str, members: usize, patience: Duration) -> Result<()> {
     house.stop.cancel();
     house.room().close();
     tasks.close();
-    if timeout(GRACE, tasks.wait()).await.is_err() {
+    if timeout(grace, tasks.wait()).await.is_err() {
         log(format_args!("{} connections are cut off", tasks.len()));
     }
     log(format_args!("served {} members", house.room().served));
@@ -277,9 +293,9 @@ struct House {
 }
 
 impl House {
-    fn new(places: usize, patience: Duration) -> House {
+    fn new(places: usize, patience: Duration, grace: Duration) -> House {
         House {
-            room: Mutex::new(Room::new(places)),
+            room: Mutex::new(Room::new(places, grace)),
             stop: CancellationToken::new(),
             patience,
         }
