@@ -22,11 +22,6 @@ pub fn root() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-/// The index is most of the work of a build, and that of the published book is proved already.
-fn without_search(config: &mut Config) -> Result<()> {
-    config.set("output.html.search.enable", false)
-}
-
 /// A build of the book, deleted when dropped.
 pub struct Site {
     directory: TempDir,
@@ -49,20 +44,14 @@ impl Site {
     /// Builds the book as `cargo book serve` and `mdbook serve` do, with the script that reloads
     /// the page.
     pub fn build_live() -> Result<Self> {
-        Self::build_with(|config| {
-            config.set("output.html.live-reload-endpoint", "__livereload")?;
-            without_search(config)
-        })
+        Self::build_with(|config| config.set("output.html.live-reload-endpoint", "__livereload"))
     }
 
     /// Builds the book as it looks without anything of `theme/`.
     pub fn build_without_theme() -> Result<Self> {
         let nothing = tempfile::tempdir()?;
         let theme = nothing.path().to_string_lossy().into_owned();
-        Self::build_with(|config| {
-            config.set("output.html.theme", &theme)?;
-            without_search(config)
-        })
+        Self::build_with(|config| config.set("output.html.theme", &theme))
     }
 
     fn build_with(change: impl FnOnce(&mut Config) -> Result<()>) -> Result<Self> {

@@ -729,7 +729,7 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
     };
     if profile.tcp == 0.0 {
         return none(
-            &"perf does not see into the kernel here (kernel.kptr_restrict, kernel.perf_event_paranoid)",
+            &"perf saw nothing of TCP: later threads do it, or the kernel is hidden (kernel.kptr_restrict)",
         );
     }
     say(format_args!(
