@@ -17,7 +17,7 @@ fn main() -> ExitCode {
             kept.push(arg);
         }
     }
-    for library in env::var("SNIPPET_CRATES").unwrap_or_default().lines() {
+    for library in env::var("SNIPPET_LIBRARIES").unwrap_or_default().lines() {
         kept.extend(["--extern".into(), OsString::from(library)]);
     }
 

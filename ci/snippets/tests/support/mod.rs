@@ -63,7 +63,7 @@ pub fn use_our_rustc() {
         // another way than through std, which locks it.
         unsafe {
             env::set_var("SNIPPET_RUSTC", rustc);
-            env::set_var("SNIPPET_CRATES", LIBRARIES.join("\n"));
+            env::set_var("SNIPPET_LIBRARIES", LIBRARIES.join("\n"));
             // A snippet that runs waits for its peers more than it works.
             env::set_var("SKEPTIC_JOBS", "6");
             env::set_var("RUSTC", env!("CARGO_BIN_EXE_snippet-rustc"));
