@@ -11,6 +11,7 @@ use axum::Router;
 use flate2::{Compression, write::GzEncoder};
 use mdbook_driver::MDBook;
 use mdbook_driver::config::Config;
+use passed::Inputs;
 use tempfile::TempDir;
 use tower_http::services::{ServeDir, ServeFile};
 
@@ -20,6 +21,18 @@ use crate::html::Html;
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
+}
+
+/// All that a site is built from, and what builds it: the files of these folders, whatever they are.
+pub fn sources() -> Result<Inputs> {
+    let mut inputs = Inputs::new()?;
+    for file in ["book.toml", "Cargo.lock"] {
+        inputs.file(&root().join(file))?;
+    }
+    for folder in ["src", "theme", "listings", "tools"] {
+        inputs.folder(&root().join(folder))?;
+    }
+    Ok(inputs)
 }
 
 /// A build of the book, deleted when dropped.

@@ -61,7 +61,7 @@ const SERVERS: &[Server] = &[
     },
     Server {
         name: "tokio-server",
-        args: &["16000", "60", "2"],
+        args: &["16000", "60000", "2"],
         fails: &[],
     },
     Server {

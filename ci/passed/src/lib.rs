@@ -35,6 +35,23 @@ impl Inputs {
         Ok(self.add((path, content)))
     }
 
+    /// A folder, by all that is in it, but for what Cargo has built there.
+    pub fn folder(&mut self, path: &Path) -> Result<&mut Self> {
+        let entries = fs::read_dir(path).with_context(|| format!("read {}", path.display()))?;
+        let mut entries = entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<Vec<_>>>()?;
+        entries.sort();
+        for entry in entries {
+            if !entry.is_dir() {
+                self.file(&entry)?;
+            } else if entry.file_name() != Some("target".as_ref()) {
+                self.folder(&entry)?;
+            }
+        }
+        Ok(self)
+    }
+
     /// A program, which is large and never written twice in the same instant: by its size and time.
     pub fn program(&mut self, path: &Path) -> Result<&mut Self> {
         let metadata = fs::metadata(path).with_context(|| format!("find {}", path.display()))?;
@@ -100,11 +117,29 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_counts_by_the_names_and_the_content_of_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+            let mut inputs = Inputs::default();
+            inputs.folder(folder.path()).unwrap().digest()
+        };
+        let first = write("inner/file", "one");
+        assert_eq!(write("target/debug/file", "built"), first);
+        assert_ne!(write("inner/file", "two"), first);
+        assert_eq!(write("inner/file", "one"), first);
+        assert_ne!(write("inner/another", ""), first);
+    }
+
+    #[test]
     fn a_file_that_is_missing_is_named() {
         let mut inputs = Inputs::new().unwrap();
         let nowhere = Path::new("no/such/file");
         let said = |result: Result<&mut Inputs>| format!("{:#}", result.err().unwrap());
         assert!(said(inputs.file(nowhere)).contains("no/such/file"));
         assert!(said(inputs.program(nowhere)).contains("no/such/file"));
+        assert!(said(inputs.folder(nowhere)).contains("no/such/file"));
     }
 }

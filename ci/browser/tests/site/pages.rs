@@ -30,14 +30,17 @@ fn every_page_works_in_a_browser() -> Result<()> {
         skip("axe-core is not installed: npm install --prefix ci/browser");
         return Ok(());
     };
-    let site = Site::built()?;
-    let passed = Passed::within(env!("CARGO_TARGET_TMPDIR"), "pages")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let problems = runtime.block_on(look_at_all(&program, &axe, &site, &passed))?;
-    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
-    Ok(())
+    let tools = [program.as_path(), Path::new(AXE)];
+    crate::check("pages", &tools, || {
+        let site = Site::built()?;
+        let passed = Passed::within(env!("CARGO_TARGET_TMPDIR"), "pages")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let problems = runtime.block_on(look_at_all(&program, &axe, &site, &passed))?;
+        assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+        Ok(())
+    })
 }
 
 enum Task {

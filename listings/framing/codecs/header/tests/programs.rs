@@ -11,9 +11,10 @@ use std::time::Duration;
 use header::{Kind, QUIET, read_message, write_message};
 use support::{DEADLINE, Program, again};
 
-fn server(seconds: &str) -> (Program, SocketAddr) {
+fn server(milliseconds: &str) -> (Program, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_header-server"));
-    let mut server = Program::start(command.args(["127.0.0.1:0", seconds]));
+    let mut server =
+        Program::start(command.args(["127.0.0.1:0", milliseconds]));
     let addr = server.address();
     (server, addr)
 }
@@ -35,7 +36,7 @@ fn log(server: &mut Program) -> String {
 
 #[test]
 fn each_way_to_write_gets_the_same_answers() {
-    let (mut server, addr) = server("60");
+    let (mut server, addr) = server("60000");
     for way in ["two", "nodelay", "one", "vectored"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_header-client"));
         command.args([&addr.to_string(), way, "3"]);
@@ -49,7 +50,7 @@ fn each_way_to_write_gets_the_same_answers() {
 
 #[test]
 fn a_message_may_be_cut_anywhere() {
-    let (_server, addr) = server("60");
+    let (_server, addr) = server("60000");
     let mut bytes = Vec::new();
     write_message(&mut bytes, Kind::Ask, 0, b"one").unwrap();
     write_message(&mut bytes, Kind::Ask, 0, "粘包".as_bytes()).unwrap();
@@ -69,7 +70,7 @@ fn a_message_may_be_cut_anywhere() {
 
 #[test]
 fn quiet_messages_and_unknown_ones_are_passed_over() {
-    let (mut server, addr) = server("60");
+    let (mut server, addr) = server("60000");
     let mut stream = connect(addr);
     write_message(&mut stream, Kind::Ask, QUIET, b"hush").unwrap();
     write_message(&mut stream, Kind::Other(9), 0, b"what?").unwrap();
@@ -85,7 +86,7 @@ fn quiet_messages_and_unknown_ones_are_passed_over() {
 
 #[test]
 fn a_bad_header_ends_its_connection_and_no_other() {
-    let (mut server, addr) = server("60");
+    let (mut server, addr) = server("60000");
     for (header, said) in [
         (*b"GET / HT", "version 71, and we speak 1"),
         (*b"\x02\x01\0\0\0\0\0\x05", "version 2, and we speak 1"),
@@ -112,14 +113,14 @@ fn a_bad_header_ends_its_connection_and_no_other() {
 #[test]
 fn silence_and_slowness_meet_the_same_deadline() {
     let silent = || {
-        let (mut server, addr) = server("1");
+        let (mut server, addr) = server("300");
         let mut stream = connect(addr);
         stream.write_all(b"\x01").unwrap();
         assert_eq!(log(&mut server), "no progress within the deadline");
         assert_eq!(again(|| stream.read(&mut [0])).unwrap(), 0);
     };
     let slow = || {
-        let (mut server, addr) = server("1");
+        let (mut server, addr) = server("300");
         let mut stream = connect(addr);
         stream.write_all(b"\x01\x01\0\0\0\0\xff\xff").unwrap();
         // The pause is the client's slowness; nothing is waited for.
@@ -136,7 +137,7 @@ fn silence_and_slowness_meet_the_same_deadline() {
 
 #[test]
 fn a_client_that_never_reads_meets_the_deadline() {
-    let (mut server, addr) = server("1");
+    let (mut server, addr) = server("300");
     let mut stream = connect(addr);
     let body = [b'x'; 65536];
     // Until the buffers of both sides are full, or the server has closed.
@@ -148,14 +149,14 @@ fn a_client_that_never_reads_meets_the_deadline() {
 fn errors_name_the_address() {
     let server = env!("CARGO_BIN_EXE_header-server");
     let client = env!("CARGO_BIN_EXE_header-client");
-    let (_listening, addr) = self::server("60");
+    let (_listening, addr) = self::server("60000");
     let addr = addr.to_string();
     for (program, args, said) in [
         (server, &["nowhere"][..], "header-server: bind nowhere: "),
         (
             server,
             &["127.0.0.1:0", "0"],
-            "header-server: 0 as a number of seconds: ",
+            "header-server: 0 as a number of milliseconds: ",
         ),
         (client, &["nowhere"], "header-client: connect to nowhere: "),
         (

@@ -12,13 +12,16 @@ use frames::Framing;
 use support::{DEADLINE, Program, again, python};
 
 fn server(framing: &str) -> (Program, SocketAddr) {
-    server_with_patience(framing, "60")
+    server_with_patience(framing, "60000")
 }
 
-fn server_with_patience(framing: &str, seconds: &str) -> (Program, SocketAddr) {
+fn server_with_patience(
+    framing: &str,
+    milliseconds: &str,
+) -> (Program, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_frames-server"));
     let mut server =
-        Program::start(command.args(["127.0.0.1:0", framing, seconds]));
+        Program::start(command.args(["127.0.0.1:0", framing, milliseconds]));
     let addr = server.address();
     (server, addr)
 }
@@ -164,23 +167,23 @@ fn a_bad_escape_ends_the_connection() {
 
 #[test]
 fn a_length_that_never_becomes_whole_meets_the_deadline() {
-    let (mut server, addr) = server_with_patience("u32", "1");
+    let (mut server, addr) = server_with_patience("u32", "300");
     let mut stream = connect(addr);
     stream.write_all(b"\0").unwrap();
-    assert_eq!(log(&mut server), "no whole frame within 1s");
+    assert_eq!(log(&mut server), "no whole frame within 300ms");
     is_closed(stream);
 }
 
 #[test]
 fn a_byte_now_and_then_meets_the_deadline_too() {
-    let (mut server, addr) = server_with_patience("u32", "1");
+    let (mut server, addr) = server_with_patience("u32", "300");
     let mut stream = connect(addr);
     stream.write_all(b"\0\0\xff\xff").unwrap();
     // The pause is the client's slowness; nothing is waited for.
     while stream.write_all(b"x").is_ok() {
         thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(log(&mut server), "no whole frame within 1s");
+    assert_eq!(log(&mut server), "no whole frame within 300ms");
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn wrong_arguments_are_named() {
         (
             env!("CARGO_BIN_EXE_frames-server"),
             &["127.0.0.1:0", "u32", "0"],
-            "frames-server: 0 as a number of seconds: ",
+            "frames-server: 0 as a number of milliseconds: ",
         ),
         (
             env!("CARGO_BIN_EXE_frames-server"),

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use support::{DEADLINE, Program, again};
 
-fn server(seconds: &str) -> (Program, SocketAddr) {
+fn server(milliseconds: &str) -> (Program, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_read-frame-server"));
-    let mut server = Program::start(command.args(["127.0.0.1:0", seconds]));
+    let mut server =
+        Program::start(command.args(["127.0.0.1:0", milliseconds]));
     let addr = server.address();
     (server, addr)
 }
@@ -32,7 +33,7 @@ fn log(server: &mut Program) -> String {
 
 #[test]
 fn frames_arrive_one_by_one() {
-    let (mut server, addr) = server("60");
+    let (mut server, addr) = server("60000");
     let mut command = Command::new(env!("CARGO_BIN_EXE_read-frame-client"));
     command.args([&addr.to_string(), "one", "", "粘包"]);
     let (status, stdout, stderr) = Program::start(&mut command).finish();
@@ -46,7 +47,7 @@ fn frames_arrive_one_by_one() {
 
 #[test]
 fn a_frame_may_be_cut_anywhere() {
-    let (mut server, addr) = server("60");
+    let (mut server, addr) = server("60000");
     let bytes = b"\0\0\0\x03one\0\0\0\x05three";
     for cut in 0..=bytes.len() {
         let mut stream = connect(addr);
@@ -61,7 +62,7 @@ fn a_frame_may_be_cut_anywhere() {
 
 #[test]
 fn a_stream_that_ends_inside_of_a_frame_is_an_error() {
-    let (mut server, addr) = server("60");
+    let (mut server, addr) = server("60000");
     let bytes = b"\0\0\0\x03one";
     for end in 1..bytes.len() {
         let mut stream = connect(addr);
@@ -73,7 +74,7 @@ fn a_stream_that_ends_inside_of_a_frame_is_an_error() {
 
 #[test]
 fn a_length_above_the_limit_is_refused_and_the_server_goes_on() {
-    let (mut server, addr) = server("60");
+    let (mut server, addr) = server("60000");
     for (prefix, length) in [([0xff; 4], u32::MAX), ([0, 1, 0, 1], 65537)] {
         let mut stream = connect(addr);
         stream.write_all(&prefix).unwrap();
@@ -90,14 +91,14 @@ fn a_length_above_the_limit_is_refused_and_the_server_goes_on() {
 #[test]
 fn silence_and_slowness_meet_the_same_deadline() {
     let silent = || {
-        let (mut server, addr) = server("1");
+        let (mut server, addr) = server("300");
         let mut stream = connect(addr);
         stream.write_all(b"\0").unwrap();
         assert_eq!(log(&mut server), "no whole frame within the deadline");
         assert_eq!(again(|| stream.read(&mut [0])).unwrap(), 0);
     };
     let slow = || {
-        let (mut server, addr) = server("1");
+        let (mut server, addr) = server("300");
         let mut stream = connect(addr);
         stream.write_all(b"\0\0\xff\xff").unwrap();
         // The pause is the client's slowness; nothing is waited for.
@@ -134,7 +135,7 @@ fn errors_name_the_address() {
         (
             server,
             &["127.0.0.1:0", "0"],
-            "read-frame-server: 0 as a number of seconds: ",
+            "read-frame-server: 0 as a number of milliseconds: ",
         ),
         (
             client,

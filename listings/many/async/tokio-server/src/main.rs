@@ -42,7 +42,8 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let mut next = |default: &str| args.next().unwrap_or(default.to_string());
     let addr = next("127.0.0.1:7134");
-    let [connections, idle, threads] = [next("16000"), next("60"), next("1")];
+    let [connections, idle, threads] =
+        [next("16000"), next("60000"), next("1")];
     let grace = args.next();
     match start(&addr, &connections, &idle, &threads, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,19 +65,19 @@ fn start(
         .parse()
         .with_context(|| format!("{connections} as a number of connections"))?;
     let connections = connections.get() as usize;
-    let idle = seconds(idle)?;
-    let grace = grace.map_or(Ok(GRACE), seconds)?;
+    let idle = milliseconds(idle)?;
+    let grace = grace.map_or(Ok(GRACE), milliseconds)?;
     let threads: NonZeroUsize = threads
         .parse()
         .with_context(|| format!("{threads} as a number of threads"))?;
     runtime(threads)?.block_on(run(addr, connections, idle, grace))
 }
 
-fn seconds(text: &str) -> Result<Duration> {
-    let seconds: NonZeroU32 = text
+fn milliseconds(text: &str) -> Result<Duration> {
+    let milliseconds: NonZeroU32 = text
         .parse()
-        .with_context(|| format!("{text} as a number of seconds"))?;
-    Ok(Duration::from_secs(seconds.get().into()))
+        .with_context(|| format!("{text} as a number of milliseconds"))?;
+    Ok(Duration::from_millis(milliseconds.get().into()))
 }
 
 fn runtime(threads: NonZeroUsize) -> io::Result<Runtime> {

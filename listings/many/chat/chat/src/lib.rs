@@ -1,9 +1,12 @@
 //! What both chat servers have in common. Nothing in here waits or does I/O.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
 
 // ANCHOR: limits
 /// The longest line, in bytes, and the longest name, in characters.
@@ -33,6 +36,14 @@ pub const LOST: &str = "connection lost";
 pub const HUNG_UP: &str = "hung up";
 pub const LATE: &str = "no name in time";
 pub const ENDS: &str = "the server ends";
+
+/// A time that somebody has written as an argument.
+pub fn milliseconds(text: &str) -> Result<Duration> {
+    let milliseconds: NonZeroU32 = text
+        .parse()
+        .with_context(|| format!("{text} as a number of milliseconds"))?;
+    Ok(Duration::from_millis(milliseconds.get().into()))
+}
 
 // ANCHOR: members
 /// A line is stored once, for however many members it waits.

@@ -25,7 +25,7 @@ fn cost(program: &str, source: &str) -> Cost {
     let mut server = Program::start(Command::new(program).args([
         "127.0.0.1:0",
         &MEMBERS.to_string(),
-        "60",
+        "60000",
     ]));
     let addr = server.address();
     let status = |server: &Program, field: &str| -> usize {

@@ -64,8 +64,8 @@ fn run(args: &[String]) -> Result<()> {
             .get(),
         None => CONNECTIONS,
     };
-    let idle = args.get(2).map_or(Ok(IDLE), |idle| seconds(idle))?;
-    let grace = args.get(3).map_or(Ok(GRACE), |grace| seconds(grace))?;
+    let idle = args.get(2).map_or(Ok(IDLE), |idle| milliseconds(idle))?;
+    let grace = args.get(3).map_or(Ok(GRACE), |grace| milliseconds(grace))?;
     // ANCHOR_END: run
 
     // ANCHOR: waker
@@ -87,11 +87,11 @@ fn run(args: &[String]) -> Result<()> {
 }
 // ANCHOR_END: waker
 
-fn seconds(text: &str) -> Result<Duration> {
-    let seconds: NonZeroU32 = text
+fn milliseconds(text: &str) -> Result<Duration> {
+    let milliseconds: NonZeroU32 = text
         .parse()
-        .with_context(|| format!("{text} as a number of seconds"))?;
-    Ok(Duration::from_secs(seconds.get().into()))
+        .with_context(|| format!("{text} as a number of milliseconds"))?;
+    Ok(Duration::from_millis(milliseconds.get().into()))
 }
 
 /// The first of the addresses that can be had.

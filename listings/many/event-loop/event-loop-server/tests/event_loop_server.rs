@@ -193,13 +193,13 @@ fn at_the_limit_the_next_one_waits_until_somebody_leaves() {
 
 #[test]
 fn a_silent_client_is_dismissed_and_a_talking_one_stays() {
-    let mut server = server(&["10", "1"]);
+    let mut server = server(&["10", "500"]);
     let addr = server.address();
     let mut silent = connect(addr);
     let silent_addr = silent.local_addr().unwrap();
     let mut talking = connect(addr);
     let talker = thread::spawn(move || {
-        let until = Instant::now() + Duration::from_millis(2500);
+        let until = Instant::now() + Duration::from_millis(1100);
         while Instant::now() < until {
             ask(&mut talking, b"!");
             thread::sleep(Duration::from_millis(20));
@@ -210,19 +210,19 @@ fn a_silent_client_is_dismissed_and_a_talking_one_stays() {
         assert!(server.log().ends_with(": connected"));
     }
     let end = server.log();
-    assert_eq!(end, format!("{silent_addr}: no progress for 1s"));
+    assert_eq!(end, format!("{silent_addr}: no progress for 500ms"));
     assert_eq!(again(|| silent.read(&mut [0; 1])).unwrap(), 0);
     talker.join().unwrap();
 }
 
 #[test]
 fn a_client_that_never_reads_is_dismissed_too() {
-    let mut server = server(&["10", "1"]);
+    let mut server = server(&["10", "500"]);
     let mut greedy = connect(server.address());
     assert!(server.log().ends_with(": connected"));
     while greedy.write(&[0; 65536]).is_ok() {}
     let end = server.log();
-    assert!(end.ends_with(": no progress for 1s"), "{end}");
+    assert!(end.ends_with(": no progress for 500ms"), "{end}");
 }
 
 #[test]
@@ -230,9 +230,9 @@ fn arguments_are_numbers_above_zero() {
     for (args, what) in [
         (&["0"][..], "0 as a number of connections: "),
         (&["many"], "many as a number of connections: "),
-        (&["1", "0"], "0 as a number of seconds: "),
-        (&["1", "-1"], "-1 as a number of seconds: "),
-        (&["1", "60", "0"], "0 as a number of seconds: "),
+        (&["1", "0"], "0 as a number of milliseconds: "),
+        (&["1", "-1"], "-1 as a number of milliseconds: "),
+        (&["1", "60000", "0"], "0 as a number of milliseconds: "),
     ] {
         let (status, stdout, stderr) = server(args).finish();
         assert!(!status.success());
@@ -347,7 +347,7 @@ mod unix {
 
     #[test]
     fn somebody_who_stays_is_cut_off_after_the_grace() {
-        let mut server = server(&["10", "60", "1"]);
+        let mut server = server(&["10", "60000", "300"]);
         let mut stubborn = connect(server.address());
         ask(&mut stubborn, b"hello");
         signal(&server, "TERM");
@@ -359,7 +359,7 @@ mod unix {
         let [.., cut, served] = &stderr[..] else {
             panic!("{stderr:?}")
         };
-        assert!(cut.ends_with(": cut off after 1s of grace"), "{cut}");
+        assert!(cut.ends_with(": cut off after 300ms of grace"), "{cut}");
         assert_eq!(served, "served 1 connections");
     }
 

@@ -19,7 +19,7 @@ use uring_server::ring::{Buffer, Event, Refusal, Ring};
 /// otherwise.
 const CONNECTIONS: u32 = 16_000;
 /// How long a connection may make no progress, unless the third says otherwise.
-const IDLE: u32 = 60; // seconds
+const IDLE: u32 = 60_000; // milliseconds
 /// How many connections are asked for at once.
 const ACCEPTS: usize = 16;
 /// With more than this to send, the server stops receiving from a peer...
@@ -70,8 +70,8 @@ fn run(
     let limit: NonZeroU32 = connections
         .parse()
         .with_context(|| format!("{connections} as a number of connections"))?;
-    let idle = seconds(idle)?;
-    let grace = grace.map_or(Ok(GRACE), seconds)?;
+    let idle = milliseconds(idle)?;
+    let grace = grace.map_or(Ok(GRACE), milliseconds)?;
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     // On Linux the connections inherit it: no echo waits for an ACK.
@@ -104,11 +104,11 @@ fn run(
     .context("io_uring")
 }
 
-fn seconds(text: &str) -> Result<Duration> {
-    let seconds: NonZeroU32 = text
+fn milliseconds(text: &str) -> Result<Duration> {
+    let milliseconds: NonZeroU32 = text
         .parse()
-        .with_context(|| format!("{text} as a number of seconds"))?;
-    Ok(Duration::from_secs(seconds.get().into()))
+        .with_context(|| format!("{text} as a number of milliseconds"))?;
+    Ok(Duration::from_millis(milliseconds.get().into()))
 }
 
 struct Server {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Socket, Type};
 
-/// How long any single answer may take.
+/// How long any single answer may take, if nobody says.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a whole case may take before its server is killed.
@@ -27,6 +27,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// A running server. It is killed when it goes out of scope.
 pub struct Server {
     pub addr: SocketAddr,
+    pub patience: Duration,
     child: Arc<Mutex<Child>>,
     id: u32,
     log: PathBuf,
@@ -45,11 +46,13 @@ pub struct Usage {
 
 impl Server {
     /// Starts `program 127.0.0.1:0 args…`, with no more than so many
-    /// descriptors if there is a number, and waits until it listens.
+    /// descriptors if there is a number, and waits until it listens. Nothing
+    /// with it may take longer than `patience`.
     pub fn start(
         program: &str,
         args: &[String],
         descriptors: Option<u32>,
+        patience: Duration,
     ) -> Result<Server> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -82,13 +85,14 @@ impl Server {
         let child = Arc::new(Mutex::new(child));
         let mut server = Server {
             addr: SocketAddr::from(([0, 0, 0, 0], 0)), // not known yet
+            patience,
             _watchdog: watch(Arc::clone(&child)),
             child,
             id,
             log,
         };
         let line = first_line(BufReader::new(stdout))
-            .recv_timeout(PATIENCE)
+            .recv_timeout(patience)
             .unwrap_or_default();
         server.addr = line
             .strip_prefix("listening on ")
@@ -137,13 +141,13 @@ impl Server {
 
     fn finish(&self, socket: Socket) -> Result<TcpStream> {
         socket
-            .connect_timeout(&self.addr.into(), PATIENCE)
+            .connect_timeout(&self.addr.into(), self.patience)
             .with_context(|| {
                 format!("connect to {}{}", self.addr, self.last_words())
             })?;
         let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(self.patience))?;
+        stream.set_write_timeout(Some(self.patience))?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -337,9 +341,9 @@ pub fn receive_prefix(
             Ok(n) => n,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if is_timeout(&error) => bail!(
-                "expected {} bytes back, got {got} and then nothing for \
-                 {PATIENCE:?}",
-                expected.len()
+                "expected {} bytes back, got {got} and then nothing for {:?}",
+                expected.len(),
+                stream.read_timeout()?.unwrap_or_default()
             ),
             Err(error) => bail!(
                 "expected {} bytes back, got {got} and then: {error}",
@@ -367,7 +371,10 @@ pub fn receive_end(stream: &mut TcpStream) -> Result<()> {
             Ok(_) => bail!("expected the end of the stream, got a byte"),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if is_timeout(&error) => {
-                bail!("expected the end of the stream, waited {PATIENCE:?}")
+                bail!(
+                    "expected the end of the stream, waited {:?}",
+                    stream.read_timeout()?.unwrap_or_default()
+                )
             }
             Err(error) => bail!("expected the end of the stream: {error}"),
         };

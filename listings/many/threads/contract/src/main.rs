@@ -6,6 +6,7 @@ use std::env;
 use std::hash::BuildHasher;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::num::NonZeroU32;
 use std::process::{self, ExitCode};
 use std::sync::mpsc;
 use std::thread;
@@ -19,7 +20,8 @@ use contract::{
 use socket2::SockRef;
 
 const USAGE: &str = "usage: contract [--full] [--case NAME] [--seed NUMBER] \
-                     PROGRAM [ARGS…], or contract --list";
+                     [--patience MILLISECONDS] PROGRAM [ARGS…], or contract \
+                     --list";
 
 /// A part of the contract.
 struct Case {
@@ -72,11 +74,13 @@ struct Test {
     full: bool,
     /// Of all that is random.
     seed: u64,
+    /// How long any single answer may take.
+    patience: Duration,
 }
 
 impl Test {
     fn start(&self) -> Result<Server> {
-        Server::start(&self.program, &self.args, None)
+        Server::start(&self.program, &self.args, None, self.patience)
     }
 
     fn pick<T>(&self, full: T, small: T) -> T {
@@ -128,6 +132,7 @@ fn arguments() -> Result<(Test, Option<String>)> {
     let mut only = None;
     let mut full = false;
     let mut seed = RandomState::new().hash_one("seed") % 1_000_000;
+    let mut patience = PATIENCE;
     loop {
         let arg = args.next().context(USAGE)?;
         match arg.as_str() {
@@ -148,6 +153,13 @@ fn arguments() -> Result<(Test, Option<String>)> {
                     .parse()
                     .with_context(|| format!("{number} as a seed"))?;
             }
+            "--patience" => {
+                let number = args.next().context(USAGE)?;
+                let milliseconds: NonZeroU32 = number
+                    .parse()
+                    .with_context(|| format!("{number} as milliseconds"))?;
+                patience = Duration::from_millis(milliseconds.get().into());
+            }
             other => {
                 ensure!(!other.starts_with('-'), USAGE);
                 let program = arg;
@@ -157,6 +169,7 @@ fn arguments() -> Result<(Test, Option<String>)> {
                     args,
                     full,
                     seed,
+                    patience,
                 };
                 return Ok((test, only));
             }
@@ -388,7 +401,7 @@ fn abort(stream: TcpStream) -> Result<()> {
 fn released(server: &Server, before: usize) -> Result<()> {
     // It may have made a few for itself in between.
     const OWN: usize = 4;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + server.patience;
     loop {
         let now = server.usage()?.descriptors;
         if now <= before + OWN {
@@ -537,7 +550,8 @@ fn visit(server: &Server, count: u32) -> Result<()> {
 /// The server runs out of descriptors. It waits without a spin, and goes on
 /// when clients leave.
 fn descriptors(test: &Test) -> Result<()> {
-    let server = Server::start(&test.program, &test.args, Some(64))?;
+    let server =
+        Server::start(&test.program, &test.args, Some(64), test.patience)?;
     let mut clients = Vec::new();
     for i in 0..100 {
         let mut client =
@@ -594,7 +608,7 @@ fn shutdown(test: &Test) -> Result<()> {
         deaf.push(server.connect_small()?);
     }
     let sent = send_until_stuck(&mut deaf)?;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + server.patience;
     while unacknowledged(&silent)?.iter().any(|bytes| *bytes > 0) {
         ensure!(
             Instant::now() < until,
@@ -614,7 +628,7 @@ fn shutdown(test: &Test) -> Result<()> {
         }
         drop(sender);
         for _ in &busy {
-            begun.recv_timeout(PATIENCE).context("a busy client")?;
+            begun.recv_timeout(test.patience).context("a busy client")?;
         }
         // What has arrived can no longer be taken back: it is to be answered.
         let waiting = unacknowledged(&deaf)?;
@@ -643,7 +657,7 @@ fn shutdown(test: &Test) -> Result<()> {
     })?;
     drop((silent, deaf, idle));
 
-    let status = server.wait(2 * PATIENCE)?;
+    let status = server.wait(2 * test.patience)?;
     ensure!(
         status.success(),
         "expected the status 0, got {status}{}",
@@ -669,7 +683,7 @@ fn talk(mut client: TcpStream, begun: &mpsc::Sender<()>) -> Result<()> {
 
 /// Waits until nobody listens any more.
 fn refused(server: &Server) -> Result<()> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + server.patience;
     while server.connect().is_ok() {
         ensure!(
             Instant::now() < until,
@@ -712,7 +726,7 @@ fn limit(test: &Test) -> Result<()> {
     let mut args = test.args.clone();
     // The second argument of a server, after its address, is the limit.
     args.splice(..1.min(args.len()), [LIMIT.to_string()]);
-    let server = Server::start(&test.program, &args, None)?;
+    let server = Server::start(&test.program, &args, None, test.patience)?;
 
     let mut inside = Vec::new();
     for i in 1..=LIMIT {
@@ -737,7 +751,7 @@ fn limit(test: &Test) -> Result<()> {
             LIMIT + 1
         ),
     }
-    first.set_read_timeout(Some(PATIENCE))?;
+    first.set_read_timeout(Some(test.patience))?;
     for mut client in waiting {
         inside.remove(0); // closes it
         receive(&mut client, b"Hello").context("when another client left")?;

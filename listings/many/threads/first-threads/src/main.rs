@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:7152".to_string());
-    let idle = args.next().unwrap_or_else(|| "60".to_string());
+    let idle = args.next().unwrap_or_else(|| "60000".to_string());
     match run(&addr, &idle) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -25,8 +25,8 @@ fn main() -> ExitCode {
 fn run(addr: &str, idle: &str) -> Result<()> {
     let idle: NonZeroU32 = idle
         .parse()
-        .with_context(|| format!("{idle} as a number of seconds"))?;
-    let idle = Duration::from_secs(idle.get().into());
+        .with_context(|| format!("{idle} as a number of milliseconds"))?;
+    let idle = Duration::from_millis(idle.get().into());
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);

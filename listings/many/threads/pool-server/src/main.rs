@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:7132".to_string());
     let workers = args.next().unwrap_or_else(|| "64".to_string());
-    let idle = args.next().unwrap_or_else(|| "60".to_string());
+    let idle = args.next().unwrap_or_else(|| "60000".to_string());
     let grace = args.next();
     match run(&addr, &workers, &idle, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,9 +50,9 @@ fn run(
     let workers: NonZeroU32 = workers
         .parse()
         .with_context(|| format!("{workers} as a number of workers"))?;
-    let grace = grace.map_or(Ok(GRACE), seconds)?;
+    let grace = grace.map_or(Ok(GRACE), milliseconds)?;
     let server = Arc::new(Server {
-        idle: seconds(idle)?,
+        idle: milliseconds(idle)?,
         stopping: AtomicBool::new(false),
         state: Mutex::default(),
         left: Condvar::new(),
@@ -107,11 +107,11 @@ fn run(
     Ok(())
 }
 
-fn seconds(text: &str) -> Result<Duration> {
-    let seconds: NonZeroU32 = text
+fn milliseconds(text: &str) -> Result<Duration> {
+    let milliseconds: NonZeroU32 = text
         .parse()
-        .with_context(|| format!("{text} as a number of seconds"))?;
-    Ok(Duration::from_secs(seconds.get().into()))
+        .with_context(|| format!("{text} as a number of milliseconds"))?;
+    Ok(Duration::from_millis(milliseconds.get().into()))
 }
 
 struct Server {

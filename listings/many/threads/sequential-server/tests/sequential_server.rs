@@ -58,7 +58,7 @@ fn a_reply_arrives_after_half_close() {
 
 #[test]
 fn a_silent_client_is_dismissed_and_a_reset_ends_that_client_only() {
-    let mut server = server(&["1"]);
+    let mut server = server(&["1", "300"]);
     let addr = server.address();
     let mut silent = connect(addr);
     assert_eq!(again(|| silent.read(&mut [0; 1])).unwrap(), 0);
@@ -73,11 +73,11 @@ fn a_silent_client_is_dismissed_and_a_reset_ends_that_client_only() {
 }
 
 #[test]
-fn a_wrong_number_of_seconds_is_named() {
-    let (status, stdout, stderr) = server(&["0"]).finish();
+fn a_wrong_number_of_milliseconds_is_named() {
+    let (status, stdout, stderr) = server(&["1", "0"]).finish();
     assert!(!status.success());
     assert_eq!(stdout, [] as [&str; 0]);
     assert_eq!(stderr.len(), 1, "{stderr:?}");
-    let message = "sequential-server: 0 as a number of seconds: ";
+    let message = "sequential-server: 0 as a number of milliseconds: ";
     assert!(stderr[0].starts_with(message), "{stderr:?}");
 }

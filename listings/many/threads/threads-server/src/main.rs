@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:7131".to_string());
     let limit = args.next().unwrap_or_else(|| "2000".to_string());
-    let idle = args.next().unwrap_or_else(|| "60".to_string());
+    let idle = args.next().unwrap_or_else(|| "60000".to_string());
     let grace = args.next();
     match run(&addr, &limit, &idle, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,10 +46,10 @@ fn run(addr: &str, limit: &str, idle: &str, grace: Option<&str>) -> Result<()> {
     let limit: NonZeroU32 = limit
         .parse()
         .with_context(|| format!("{limit} as a number of connections"))?;
-    let grace = grace.map_or(Ok(GRACE), seconds)?;
+    let grace = grace.map_or(Ok(GRACE), milliseconds)?;
     let server = Arc::new(Server {
         limit: limit.get() as usize,
-        idle: seconds(idle)?,
+        idle: milliseconds(idle)?,
         stopping: AtomicBool::new(false),
         state: Mutex::default(),
         left: Condvar::new(),
@@ -90,11 +90,11 @@ fn run(addr: &str, limit: &str, idle: &str, grace: Option<&str>) -> Result<()> {
 }
 // ANCHOR_END: run
 
-fn seconds(text: &str) -> Result<Duration> {
-    let seconds: NonZeroU32 = text
+fn milliseconds(text: &str) -> Result<Duration> {
+    let milliseconds: NonZeroU32 = text
         .parse()
-        .with_context(|| format!("{text} as a number of seconds"))?;
-    Ok(Duration::from_secs(seconds.get().into()))
+        .with_context(|| format!("{text} as a number of milliseconds"))?;
+    Ok(Duration::from_millis(milliseconds.get().into()))
 }
 
 // ANCHOR: server

@@ -85,7 +85,7 @@ fn a_client_is_served_while_others_are_silent() {
 
 #[test]
 fn a_client_that_never_reads_is_noticed_by_nobody_else() {
-    let mut server = server(&["10", "1"]);
+    let mut server = server(&["10", "300"]);
     let addr = server.address();
     let mut deaf = connect(addr);
     let writer = thread::spawn(move || {
@@ -101,7 +101,7 @@ fn a_client_that_never_reads_is_noticed_by_nobody_else() {
     }
     drop(other);
     let mut end = server.log();
-    while !end.ends_with(": no progress for 1s") {
+    while !end.ends_with(": no progress for 300ms") {
         end = server.log();
     }
     writer.join().unwrap();
@@ -144,11 +144,11 @@ fn at_the_limit_the_next_client_waits_until_somebody_leaves() {
 
 #[test]
 fn a_silent_client_is_dismissed_after_the_limit() {
-    let mut server = server(&["10", "1"]);
+    let mut server = server(&["10", "300"]);
     let mut silent = connect(server.address());
     assert!(server.log().ends_with(": connected"));
     let end = server.log();
-    assert!(end.ends_with(": no progress for 1s"), "{end}");
+    assert!(end.ends_with(": no progress for 300ms"), "{end}");
     assert_eq!(again(|| silent.read(&mut [0; 1])).unwrap(), 0);
 }
 
@@ -163,7 +163,10 @@ fn wrong_arguments_are_named() {
             ["many", "60"],
             "threads-server: many as a number of connections: ",
         ),
-        (["10", "0"], "threads-server: 0 as a number of seconds: "),
+        (
+            ["10", "0"],
+            "threads-server: 0 as a number of milliseconds: ",
+        ),
     ] {
         let (status, stdout, stderr) = server(&wrong).finish();
         assert!(!status.success());
@@ -305,12 +308,12 @@ mod unix {
     /// It stops even so, and says whom it left behind.
     #[test]
     fn a_client_that_never_closes_is_cut_off_after_the_grace() {
-        let mut server = server(&["10", "60", "1"]);
+        let mut server = server(&["10", "60000", "300"]);
         let mut stream = connect(server.address());
         ask(&mut stream, b"here");
         signal(server.id(), "TERM");
         let stderr = assert_it_ends(server, 1);
-        let expected = "1 connections did not end in 1s";
+        let expected = "1 connections did not end in 300ms";
         assert!(stderr.iter().any(|line| line == expected), "{stderr:?}");
     }
 

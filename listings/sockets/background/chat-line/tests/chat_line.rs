@@ -94,7 +94,7 @@ fn neither_silence_nor_dripping_outlasts_the_deadline() {
     let goes_on_after = |client: fn(SocketAddr) -> TcpStream| {
         let mut receiver = Program::start(
             Command::new(env!("CARGO_BIN_EXE_chat-line-receiver"))
-                .args(["127.0.0.1:0", "1"]),
+                .args(["127.0.0.1:0", "300"]),
         );
         let addr = receiver.address();
         let stream = client(addr);

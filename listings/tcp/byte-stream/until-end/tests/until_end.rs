@@ -109,7 +109,7 @@ fn a_request_has_a_limit() {
 
 #[test]
 fn a_silent_client_is_dismissed_after_the_limit() {
-    let mut server = server(&["127.0.0.1:0", "1"]);
+    let mut server = server(&["127.0.0.1:0", "300"]);
     let addr = server.address();
     let mut silent = connect(addr);
     let said = server.log();
@@ -135,7 +135,7 @@ fn a_wrong_argument_is_named() {
         ),
         (
             server(&["127.0.0.1:0", "0"]),
-            "until-end-server: 0 as a number of seconds: ",
+            "until-end-server: 0 as a number of milliseconds: ",
         ),
         (server(&[&addr.to_string()]), &bind),
     ] {

@@ -13,10 +13,10 @@ fn server(addr: &str) -> Program {
     Program::start(Command::new(env!("CARGO_BIN_EXE_echo-server")).arg(addr))
 }
 
-fn patient_server(seconds: &str) -> Program {
+fn patient_server(milliseconds: &str) -> Program {
     Program::start(
         Command::new(env!("CARGO_BIN_EXE_echo-server"))
-            .args(["127.0.0.1:0", seconds]),
+            .args(["127.0.0.1:0", milliseconds]),
     )
 }
 
@@ -130,13 +130,13 @@ fn the_second_client_waits_until_the_first_has_closed() {
 
 #[test]
 fn a_silent_client_is_dismissed_after_the_limit() {
-    let mut server = patient_server("1");
+    let mut server = patient_server("300");
     let addr = server.address();
     let mut silent = connect(addr);
     let mut second = client(addr);
     assert!(server.log().ends_with(": connected"));
     let end = server.log();
-    assert!(end.ends_with(": no progress for 1s"), "{end}");
+    assert!(end.ends_with(": no progress for 300ms"), "{end}");
     assert_eq!(second.line(), r#"received "Hello, world""#);
     // To the silent one it is the end of the stream.
     assert_eq!(again(|| silent.read(&mut [0; 1])).unwrap(), 0);
@@ -144,19 +144,19 @@ fn a_silent_client_is_dismissed_after_the_limit() {
 
 #[test]
 fn a_client_that_never_reads_is_dismissed_after_the_limit() {
-    let mut server = patient_server("1");
+    let mut server = patient_server("300");
     let addr = server.address();
     let mut greedy = connect(addr);
     assert!(server.log().ends_with(": connected"));
     // Blocks once all buffers are full, and fails when the server has closed.
     while greedy.write(&[0; 65536]).is_ok() {}
     let end = server.log();
-    assert!(end.ends_with(": no progress for 1s"), "{end}");
+    assert!(end.ends_with(": no progress for 300ms"), "{end}");
     assert_eq!(client(addr).line(), r#"received "Hello, world""#);
 }
 
 #[test]
-fn patience_is_a_number_of_seconds_above_zero() {
+fn patience_is_a_number_of_milliseconds_above_zero() {
     for wrong in ["0", "-1", "soon", "99999999999999999999"] {
         let (status, stdout, stderr) = patient_server(wrong).finish();
         assert!(!status.success());
@@ -164,7 +164,7 @@ fn patience_is_a_number_of_seconds_above_zero() {
         assert_eq!(stderr.len(), 1, "{stderr:?}");
         assert!(
             stderr[0].starts_with(&format!(
-                "echo-server: {wrong} as a number of seconds: "
+                "echo-server: {wrong} as a number of milliseconds: "
             )),
             "{stderr:?}"
         );

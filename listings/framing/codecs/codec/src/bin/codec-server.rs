@@ -19,7 +19,7 @@ use tokio_util::codec::Framed;
 
 /// How long a client may take for a message, and for taking an answer, unless
 /// the second argument says otherwise.
-const PATIENCE: u64 = 10; // seconds
+const PATIENCE: u64 = 10_000; // milliseconds
 
 /// How many clients are served at once. The others wait in the backlog.
 const CLIENTS: usize = 1000;
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
 fn start(addr: &str, patience: &str) -> Result<()> {
     let patience: NonZeroU32 = patience
         .parse()
-        .with_context(|| format!("{patience} as a number of seconds"))?;
-    let patience = Duration::from_secs(patience.get().into());
+        .with_context(|| format!("{patience} as a number of milliseconds"))?;
+    let patience = Duration::from_millis(patience.get().into());
     runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -15,7 +15,7 @@ const LIMIT: usize = 64 * 1024;
 
 /// How long a client may take for a frame, unless the third argument says
 /// otherwise.
-const PATIENCE: u64 = 10; // seconds
+const PATIENCE: u64 = 10_000; // milliseconds
 
 /// A longer frame is not printed, only its length.
 const PRINTED: usize = 60; // bytes
@@ -40,8 +40,8 @@ fn run(addr: &str, framing: &str, patience: &str) -> Result<()> {
         .with_context(|| format!("{framing} as a framing"))?;
     let patience: NonZeroU32 = patience
         .parse()
-        .with_context(|| format!("{patience} as a number of seconds"))?;
-    let patience = Duration::from_secs(patience.get().into());
+        .with_context(|| format!("{patience} as a number of milliseconds"))?;
+    let patience = Duration::from_millis(patience.get().into());
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use chat::{
     ENDS, Ending, GRACE, HUNG_UP, KERNEL, LATE, LOBBY, LOST, Line, Lines, Pace,
-    QUEUE, Room, SLOW,
+    QUEUE, Room, SLOW, milliseconds,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let mut next = |default: &str| args.next().unwrap_or(default.to_string());
     let addr = next("127.0.0.1:7141");
-    let [members, patience] = [next("100"), next("10")];
+    let [members, patience] = [next("100"), next("10000")];
     let grace = args.next();
     match start(&addr, &members, &patience, grace.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,19 +51,12 @@ fn start(
         .parse()
         .with_context(|| format!("{members} as a number of members"))?;
     let members = members.get() as usize;
-    let patience = seconds(patience)?;
-    let grace = grace.map_or(Ok(GRACE), seconds)?;
+    let patience = milliseconds(patience)?;
+    let grace = grace.map_or(Ok(GRACE), milliseconds)?;
     runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
         .block_on(run(addr, members, patience, grace))
-}
-
-fn seconds(text: &str) -> Result<Duration> {
-    let seconds: NonZeroU32 = text
-        .parse()
-        .with_context(|| format!("{text} as a number of seconds"))?;
-    Ok(Duration::from_secs(seconds.get().into()))
 }
 
 // ANCHOR: run
@@ -188,9 +181,10 @@ fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_send_buffer_size(KERNEL)?;
     // Who is silent may be well. Who is dead is gone after 3 × `patience`,
-    // also while a line for it is under way.
-    let asking = TcpKeepalive::new().with_time(patience);
-    let asking = asking.with_interval(patience).with_retries(2);
+    // also while a line for it is under way. Keepalive counts in seconds.
+    let interval = patience.max(Duration::from_secs(1));
+    let asking = TcpKeepalive::new().with_time(interval);
+    let asking = asking.with_interval(interval).with_retries(2);
     socket.set_tcp_keepalive(&asking)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(3 * patience))?;

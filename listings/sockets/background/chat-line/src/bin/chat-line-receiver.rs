@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 /// How long a client may take for its line, unless the second argument says
 /// otherwise, and how long the line may be.
-const PATIENCE: u64 = 10; // seconds
+const PATIENCE: u64 = 10_000; // milliseconds
 const LONGEST: usize = 1024;
 
 fn main() -> ExitCode {
@@ -31,8 +31,8 @@ fn main() -> ExitCode {
 fn run(addr: &str, patience: &str) -> Result<()> {
     let patience: NonZeroU32 = patience
         .parse()
-        .with_context(|| format!("{patience} as a number of seconds"))?;
-    let patience = Duration::from_secs(patience.get().into());
+        .with_context(|| format!("{patience} as a number of milliseconds"))?;
+    let patience = Duration::from_millis(patience.get().into());
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 /// How long a client may be silent, unless the second argument says otherwise.
-const PATIENCE: u64 = 60; // seconds
+const PATIENCE: u64 = 60_000; // milliseconds
 
 /// The longest request.
 const LIMIT: usize = 65536; // bytes
@@ -31,8 +31,8 @@ fn main() -> ExitCode {
 fn run(addr: &str, patience: &str) -> Result<()> {
     let patience: NonZeroU32 = patience
         .parse()
-        .with_context(|| format!("{patience} as a number of seconds"))?;
-    let patience = Duration::from_secs(patience.get().into());
+        .with_context(|| format!("{patience} as a number of milliseconds"))?;
+    let patience = Duration::from_millis(patience.get().into());
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 /// How long a client may neither send nor read, unless the second argument says
 /// otherwise.
-const PATIENCE: u64 = 60; // seconds
+const PATIENCE: u64 = 60_000; // milliseconds
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
@@ -29,8 +29,8 @@ fn main() -> ExitCode {
 fn run(addr: &str, patience: &str) -> Result<()> {
     let patience: NonZeroU32 = patience
         .parse()
-        .with_context(|| format!("{patience} as a number of seconds"))?;
-    let patience = Duration::from_secs(patience.get().into());
+        .with_context(|| format!("{patience} as a number of milliseconds"))?;
+    let patience = Duration::from_millis(patience.get().into());
     let listener =
         TcpListener::bind(addr).with_context(|| format!("bind {addr}"))?;
     println!("listening on {}", listener.local_addr()?);
