@@ -353,7 +353,7 @@ fn it_goes_on_when_nobody_reads_what_it_says() {
 }
 
 /// A scene of somebody who has programs of their own, and no listing.
-const SCENE: &str = "about = \"One line.\"\n[[host]]\nname = \"here\"\n\
+const SCENE: &str = "about = \"One line.\"\nsettle = \"10ms\"\n[[host]]\nname = \"here\"\n\
                      [[program]]\nhost = \"here\"\nrun = [\"sh\", \"-c\", \"echo hello\"]\n";
 
 /// Records the scene; false, with a word of why, where scenes can't be run.

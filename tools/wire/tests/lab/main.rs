@@ -70,7 +70,8 @@ impl Stage {
     fn new(scene: &str) -> Stage {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let this = std::env::current_exe().expect("this program");
-        let scene = format!("about = \"A test.\"\n{scene}")
+        // Nothing here is sent again, so nothing comes after a silence.
+        let scene = format!("about = \"A test.\"\nsettle = \"50ms\"\n{scene}")
             .replace("PEER", &format!("\"{}\", \"peer\"", this.display()));
         fs::write(folder.path().join("test.toml"), scene).expect("write the scene");
         Stage { folder }

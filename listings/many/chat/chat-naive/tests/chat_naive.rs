@@ -82,7 +82,7 @@ fn one_deaf_member_stops_everybody() {
         while reading.read(&mut buffer).is_ok_and(|n| n > 0) {}
     });
     talking
-        .set_write_timeout(Some(Duration::from_millis(700)))
+        .set_write_timeout(Some(Duration::from_millis(400)))
         .unwrap();
     let line = [&[b'x'; 500][..], b"\n"].concat();
     while talking.write_all(&line).is_ok() {}
@@ -92,7 +92,7 @@ fn one_deaf_member_stops_everybody() {
     assert!(server.log().ends_with(": connected"));
     let mut ann = ann;
     ann.write_all(b"anybody?\n").unwrap();
-    eve.set_read_timeout(Some(Duration::from_millis(500)))
+    eve.set_read_timeout(Some(Duration::from_millis(300)))
         .unwrap();
     assert!(again(|| (&eve).read(&mut [0])).is_err());
 

@@ -16,7 +16,7 @@ const PIECE: usize = 64 * 1024;
 const ALL: u64 = 64 * 1024 * 1024;
 
 /// How long the client waits before it calls the way full.
-const STUCK: Duration = Duration::from_millis(500);
+const STUCK: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let how = env::args()

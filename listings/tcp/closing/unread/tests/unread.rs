@@ -104,7 +104,7 @@ fn draining_has_a_limit_of_bytes_and_one_of_time() {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     assert_eq!(reply, "thank you for 7 bytes");
-    assert!(server.log().ends_with(": drain: no end after 2s"));
+    assert!(server.log().ends_with(": drain: no end after 1s"));
 }
 
 #[test]

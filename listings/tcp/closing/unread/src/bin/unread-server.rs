@@ -15,7 +15,7 @@ const LIMIT: u64 = 1000;
 // ANCHOR: limits
 /// What is thrown away at most, and for how long.
 const DRAIN_BYTES: u64 = 1_000_000;
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 // ANCHOR_END: limits
 
 fn main() -> ExitCode {
