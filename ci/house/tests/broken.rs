@@ -13,8 +13,11 @@ const LISTING: &str = "listings/tcp/hello/hello";
 fn sound() -> TempDir {
     let repository = tempfile::tempdir().unwrap();
     let root = repository.path();
-    // Where it is, cargo remembers there what it has asked the compiler.
+    // There cargo remembers what it has asked the compiler. It is the same for every repository.
+    let asked = "target/.rustc_info.json";
     fs::create_dir(root.join("target")).unwrap();
+    let ours = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(".rustc_info.json");
+    let _ = fs::copy(ours, root.join(asked));
     write(root, "book.toml", "[book]\ntitle = \"Hello\"\n");
     write(
         root,

@@ -308,7 +308,7 @@ mod unix {
 
     #[test]
     fn a_stopped_server_answers_what_had_arrived_and_says_goodbye() {
-        for name in ["INT", "TERM"] {
+        let answers = |name: &str| {
             let mut server = server(&[]);
             let addr = server.address();
             let mut silent = connect(addr);
@@ -342,7 +342,12 @@ mod unix {
             assert_eq!(stdout, [] as [&str; 0]);
             assert_eq!(stderr.last().unwrap(), "served 3 connections");
             assert!(TcpStream::connect_timeout(&addr, DEADLINE).is_err());
-        }
+        };
+        thread::scope(|scope| {
+            for name in ["INT", "TERM"] {
+                scope.spawn(move || answers(name));
+            }
+        });
     }
 
     #[test]

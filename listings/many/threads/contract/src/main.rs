@@ -704,8 +704,9 @@ fn idle(test: &Test) -> Result<()> {
     }
     ping(&mut clients[0], b"Hello")?;
     // In the first second the server may still accept.
+    let until = Instant::now() + test.patience;
     let mut least = u64::MAX;
-    for _ in 0..3 {
+    while Instant::now() < until {
         let (ran, _) = server.running()?;
         least = least.min(ran);
         if least <= 1 {
@@ -713,8 +714,8 @@ fn idle(test: &Test) -> Result<()> {
         }
     }
     bail!(
-        "expected no processor time for 100 idle clients; in the best of three \
-         seconds the server ran for {least} hundredths"
+        "expected no processor time for 100 idle clients; in the best of the \
+         seconds that the server had, it ran for {least} hundredths"
     )
 }
 // ANCHOR_END: idle

@@ -37,7 +37,7 @@ fn a_heartbeat_keeps_a_client() {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     assert_eq!(server.log(), "connected");
     // Longer than the silence that is allowed.
-    for _ in 0..15 {
+    for _ in 0..12 {
         thread::sleep(Duration::from_millis(100));
         stream.write_all(b".").unwrap();
     }

@@ -116,15 +116,15 @@ fn a_server_that_reads_late_makes_the_client_wait() {
     let addr = server.address();
     let start = Instant::now();
     let (status, stdout, stderr) =
-        client(addr, &["40000000", "1048576"]).finish();
+        client(addr, &["20000000", "1048576"]).finish();
     assert!(status.success(), "{stderr:?}");
     assert!(start.elapsed() >= late, "{stdout:?}");
-    let begin = "sent 40000000 bytes, the slowest write took ";
+    let begin = "sent 20000000 bytes, the slowest write took ";
     assert!(stdout[0].starts_with(begin), "{stdout:?}");
     assert!(
         server
             .log()
-            .ends_with(": 40000000 bytes, each at its place")
+            .ends_with(": 20000000 bytes, each at its place")
     );
 }
 

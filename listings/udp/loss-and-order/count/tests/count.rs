@@ -21,7 +21,7 @@ fn peer_of(addr: SocketAddr) -> UdpSocket {
 
 /// What the receiver says of these datagrams, its report at the end included.
 fn said(sent: &[&str]) -> Vec<String> {
-    let (mut receiver, addr) = receiver("1000");
+    let (mut receiver, addr) = receiver("500");
     let socket = peer_of(addr);
     for payload in sent {
         socket.send(payload.as_bytes()).unwrap();
@@ -46,7 +46,7 @@ fn a_hole_a_double_and_a_late_one_are_noticed() {
 
 #[test]
 fn the_sender_counts_and_the_receiver_hears_it() {
-    let (mut receiver, addr) = receiver("1000");
+    let (mut receiver, addr) = receiver("500");
     let mut command = Command::new(env!("CARGO_BIN_EXE_count-sender"));
     let sender = Program::start(command.args([&addr.to_string(), "3"]));
     let (status, stdout, stderr) = sender.finish();
@@ -85,7 +85,7 @@ fn what_is_no_count_is_left_out() {
 
 #[test]
 fn a_stranger_is_not_counted() {
-    let (mut receiver, addr) = receiver("1000");
+    let (mut receiver, addr) = receiver("500");
     let (peer, stranger) = (peer_of(addr), peer_of(addr));
     peer.send(b"1 of 2").unwrap();
     stranger.send(b"2 of 2").unwrap();
