@@ -3,12 +3,13 @@
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use nix::mount::{MsFlags, mount, umount};
@@ -288,7 +289,20 @@ fn give(address: IpAddr, number: usize) -> Result<()> {
                 index: index as i32,
             };
             let socket = socket(libc::AF_INET6)?;
-            control(socket.as_raw_fd(), libc::SIOCSIFADDR as _, &mut settings)
+            control(socket.as_raw_fd(), libc::SIOCSIFADDR as _, &mut settings)?;
+            until_usable(address)
+        }
+    }
+}
+
+/// The kernel gives an IPv6 address free in a thread of its own, also where it asks nobody whether it is taken.
+fn until_usable(address: Ipv6Addr) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        match UdpSocket::bind((address, 0)) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > until => return Err(error).context("wait for it"),
+            Err(_) => thread::sleep(Duration::from_millis(1)),
         }
     }
 }

@@ -97,9 +97,10 @@ impl Running {
                 Box::new(child.stderr.take().context("stderr is piped")?),
             ),
         ];
+        let mut readers = Vec::new();
         for (stream, output) in outputs {
             let news = news.clone();
-            threads.push(thread::spawn(move || {
+            readers.push(thread::spawn(move || {
                 let mut lines = BufReader::new(output).split(b'\n');
                 while let Some(Ok(line)) = lines.next() {
                     let at = start.elapsed();
@@ -120,7 +121,11 @@ impl Running {
         let news = news.clone();
         threads.push(thread::spawn(move || {
             let status = child.wait();
-            let at = start.elapsed();
+            let mut at = start.elapsed();
+            // What it said last comes before its end, however late it is read.
+            if readers.into_iter().all(ends_soon) {
+                at = start.elapsed();
+            }
             let status = match status {
                 Ok(status) => said_of(status),
                 Err(error) => error.to_string(),
@@ -163,13 +168,19 @@ impl Running {
         self.stdin = None;
         let _ = kill(self.pid, Signal::SIGKILL);
         for thread in self.threads.drain(..) {
-            // A child of the program may hold its output open; it ends with the namespace, and we don't wait.
-            let until = Instant::now() + Duration::from_millis(500);
-            while !thread.is_finished() && Instant::now() < until {
-                thread::sleep(Duration::from_millis(1));
-            }
+            ends_soon(thread);
         }
     }
+}
+
+/// Waits for a thread that reads what a program says, and not for ever: a child of the program may hold its output
+/// open. That child ends with the namespace.
+fn ends_soon(thread: JoinHandle<()>) -> bool {
+    let until = Instant::now() + Duration::from_millis(500);
+    while !thread.is_finished() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread.is_finished()
 }
 
 /// Such as `exit status: 0` or `signal: 9 (SIGKILL)`.

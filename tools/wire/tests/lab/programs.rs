@@ -90,7 +90,7 @@ fn waits() -> Result<()> {
                  [[program]]\nhost = \"b\"\nrun = [PEER, \"thread\", \"10.0.0.2:9000\"]\nserves = true\nwaits = true\ncalls = true\n\
                  [[program]]\nhost = \"a\"\nrun = [PEER, \"hold\", \"10.0.0.2:9000\"]\nat = \"50ms\"\n\
                  input = [{ at = \"200ms\", text = \"\" }]\n";
-    let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
+    let recording = Stage::new(&format!("settle = \"300ms\"\n{ONE}{scene}")).run()?;
     let mut waits: Vec<(usize, &str, Whom, bool)> = Vec::new();
     let mut names: Vec<(usize, Option<&str>)> = Vec::new();
     for event in &recording.events {
@@ -136,8 +136,8 @@ fn waits() -> Result<()> {
     );
     let ladder = wire::ladder(&recording).to_string();
     for line in [
-        "  a thread waits: accept4, futex\n",
-        "  a thread waits: recvfrom 10.0.0.1:40000\n",
+        "  a thread waits: accept4, futex",
+        "  a thread waits: recvfrom 10.0.0.1:40000",
     ] {
         ensure!(ladder.contains(line), "{ladder}");
     }
@@ -146,6 +146,7 @@ fn waits() -> Result<()> {
 
 fn states() -> Result<()> {
     let scene = r#"
+settle = "300ms" # until everybody has been asked for the last state
 [[host]]
 name = "a"
 states = true

@@ -51,10 +51,8 @@ fn a_wrong_reply_is_an_error() {
 
 #[test]
 fn a_server_that_is_not_there_is_named() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    drop(listener);
-    let (status, _, errors) = rounds(&addr, "1").finish();
+    let addr = "127.0.0.1:1";
+    let (status, _, errors) = rounds(addr, "1").finish();
     assert_eq!(status.code(), Some(1));
-    assert!(errors[0].contains(&addr), "{errors:?}");
+    assert!(errors[0].contains(addr), "{errors:?}");
 }
