@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// One run of a scene. On disk it is a file of lines, each a JSON object: first the head, then the events.
@@ -375,19 +376,16 @@ impl Head {
 }
 
 fn to_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    serializer.serialize_str(&digits)
+    serializer.serialize_str(&HEXLOWER.encode(bytes))
 }
 
 fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let digit = |c: u8| char::from(c).to_digit(16);
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some((digit(*high)? << 4 | digit(*low)?) as u8),
-            _ => None,
+    HEXLOWER_PERMISSIVE
+        .decode(text.as_bytes())
+        .map_err(|error| {
+            de::Error::custom(format_args!(
+                "a packet's bytes are not pairs of hexadecimal digits: {error}"
+            ))
         })
-        .collect::<Option<Vec<u8>>>()
-        .ok_or_else(|| de::Error::custom("a packet's bytes are not pairs of hexadecimal digits"))
 }
