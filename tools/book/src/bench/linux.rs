@@ -690,12 +690,11 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
     let folder = tempfile::tempdir().context("make a folder")?;
     let samples = folder.path().join("samples");
     let mut running = Running::start(programs.command(server), server.name)?;
-    let id = running.child.id().to_string();
     let mut perf = Command::new("perf");
     perf.args(["record", "-q", "-g", "-F", "2000", "-o"])
         .arg(&samples)
-        // The whole core of the server: of a process, perf does not see the threads that start later.
-        .args(["-C", &CORES[0].to_string()])
+        .args(["-p", &running.child.id().to_string()])
+        // It ends with the first of them.
         .args(["--", "sleep", "4"])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -708,15 +707,12 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
         return none(&format_args!("{error:#}"));
     }
     if !samples.is_file() {
-        return none(&format_args!(
-            "perf record: {status}; to sample a core it needs root, or 0 in kernel.perf_event_paranoid"
-        ));
+        return none(&format_args!("perf record: {status}"));
     }
     let report = |more: &[&str]| -> Result<String> {
         let output = Command::new("perf")
             .args(["report", "-g", "none", "-i"])
             .arg(&samples)
-            .args(["--pid", &id, "--percentage", "relative"])
             .args(more)
             .output()
             .context("run perf report")?;
@@ -732,7 +728,9 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
         kernel: percent(&places, "[kernel.kallsyms]"),
     };
     if profile.tcp == 0.0 {
-        return none(&"perf saw nothing of TCP: the kernel may be hidden (kernel.kptr_restrict)");
+        return none(
+            &"perf saw nothing of TCP: later threads do it, or the kernel is hidden (kernel.kptr_restrict)",
+        );
     }
     say(format_args!(
         "{}: {:.0} % of its time in TCP, {:.0} % in the kernel",
