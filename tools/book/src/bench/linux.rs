@@ -695,11 +695,18 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
         .arg(&samples)
         .args(["-p", &running.child.id().to_string()])
         // It ends with the first of them.
-        .args(["--", "sleep", "4"])
+        .args(["--", "sleep", "2"])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut perf = perf.spawn().context("start perf")?;
-    let measured = generate("ping-pong --connections 100", &running, programs, 3.0);
+    let (measured, perf) = thread::scope(|scope| {
+        let load = scope.spawn(|| generate("ping-pong --connections 100", &running, programs, 3.0));
+        // It follows no threads that start later, so all connections have to be there.
+        thread::sleep(Duration::from_secs_f64(WARM_UP));
+        let perf = perf.spawn().context("start perf");
+        (load.join(), perf)
+    });
+    let measured = measured.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let mut perf = perf?;
     let stopped = running.stop();
     let status = perf.wait().context("wait for perf")?;
     stopped?;
@@ -728,9 +735,7 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
         kernel: percent(&places, "[kernel.kallsyms]"),
     };
     if profile.tcp == 0.0 {
-        return none(
-            &"perf saw nothing of TCP: later threads do it, or the kernel is hidden (kernel.kptr_restrict)",
-        );
+        return none(&"perf saw nothing of TCP: the kernel may be hidden (kernel.kptr_restrict)");
     }
     say(format_args!(
         "{}: {:.0} % of its time in TCP, {:.0} % in the kernel",
