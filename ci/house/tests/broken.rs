@@ -1,5 +1,7 @@
 //! Each rule can fail: a small repository is broken in one place, and the rule says where and what to do.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 
@@ -13,11 +15,7 @@ const LISTING: &str = "listings/tcp/hello/hello";
 fn sound() -> TempDir {
     let repository = tempfile::tempdir().unwrap();
     let root = repository.path();
-    // There cargo remembers what it has asked the compiler. It is the same for every repository.
-    let asked = "target/.rustc_info.json";
-    fs::create_dir(root.join("target")).unwrap();
-    let ours = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(".rustc_info.json");
-    let _ = fs::copy(ours, root.join(asked));
+    support::tell_about_the_compiler(root);
     write(root, "book.toml", "[book]\ntitle = \"Hello\"\n");
     write(
         root,

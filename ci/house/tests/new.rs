@@ -1,5 +1,7 @@
 //! `cargo book new` makes what the house rules want.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command as Process;
@@ -34,9 +36,7 @@ fn a_new_listing_passes_the_house_rules_and_its_own_tests() {
     );
     // The versions that are in cargo's cache.
     fs::copy(ours.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
-    let asked = "target/.rustc_info.json"; // what cargo has asked the compiler
-    write(root, asked, "");
-    let _ = fs::copy(ours.join(asked), root.join(asked));
+    support::tell_about_the_compiler(root);
     write(
         root,
         "src/SUMMARY.md",

@@ -295,7 +295,7 @@ fn give(address: IpAddr, number: usize) -> Result<()> {
     }
 }
 
-/// The kernel gives an IPv6 address free in a thread of its own, also where it asks nobody whether it is taken.
+/// The kernel lets an IPv6 address be used a moment after it was given, also where it asks nobody whether it is taken.
 fn until_usable(address: Ipv6Addr) -> Result<()> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {

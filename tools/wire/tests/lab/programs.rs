@@ -139,7 +139,13 @@ fn waits() -> Result<()> {
         "  a thread waits: accept4, futex",
         "  a thread waits: recvfrom 10.0.0.1:40000",
     ] {
-        ensure!(ladder.contains(line), "{ladder}");
+        // On a busy machine another call may have been a wait too, and stands behind these.
+        let more = format!("{line}, ");
+        let mut said = ladder.lines();
+        ensure!(
+            said.any(|said| said == line || said.starts_with(&more)),
+            "{ladder}"
+        );
     }
     Ok(())
 }

@@ -697,9 +697,8 @@ fn idle(test: &Test) -> Result<()> {
     }
     ping(&mut clients[0], b"Hello")?;
     // In the first second the server may still accept.
-    let until = Instant::now() + test.patience;
     let mut least = u64::MAX;
-    while Instant::now() < until {
+    for _ in 0..3 {
         let (ran, _) = server.running()?;
         least = least.min(ran);
         if least <= 1 {
@@ -707,8 +706,8 @@ fn idle(test: &Test) -> Result<()> {
         }
     }
     bail!(
-        "expected no processor time for 100 idle clients; in the best of the \
-         seconds that the server had, it ran for {least} hundredths"
+        "expected no processor time for 100 idle clients; in the best of three \
+         seconds the server ran for {least} hundredths"
     )
 }
 // ANCHOR_END: idle

@@ -103,7 +103,7 @@ fn shutdown_notices_a_server_that_ends_at_once() {
 
 #[test]
 fn idle_notices_a_busy_thread() {
-    passes_and_fails("idle", "busy", "it ran for ");
+    passes_and_fails("idle", "busy", "the server ran for ");
 }
 
 #[test]
