@@ -4,13 +4,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Result;
 use book::Outcome;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use passed::{Inputs, Passed, is_ci};
 use wire::{Missing, Programs, SceneFile};
+
+/// Held by each scene that runs beside others, and whole by one that must be alone.
+static MACHINE: RwLock<()> = RwLock::new(());
 
 fn main() -> ExitCode {
     if let Some(code) = wire::worker() {
@@ -56,7 +59,7 @@ fn check(scene: &SceneFile, programs: &Programs) -> Result<Completion, Failed> {
     once(
         &format!("{}.run", scene.name),
         inputs(scene, programs),
-        || match book::check(scene, programs) {
+        || match fresh_run(scene, programs) {
             Outcome::Good(_) => Ok(Completion::Completed),
             Outcome::OtherKernel(said) => Ok(Completion::ignored_with(format!(
                 "it differs, and so does the kernel: {said}"
@@ -65,6 +68,22 @@ fn check(scene: &SceneFile, programs: &Programs) -> Result<Completion, Failed> {
             Outcome::Failed(said) => Err(Failed::from(said)),
         },
     )
+}
+
+/// On a slow machine the scenes disturb each other, and what one shows a few milliseconds apart can change places. So the
+/// word of one that differs counts only when nothing else was running.
+fn fresh_run(scene: &SceneFile, programs: &Programs) -> Outcome {
+    let beside = {
+        let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        book::check(scene, programs)
+    };
+    match beside {
+        Outcome::Failed(_) => {
+            let _whole = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+            book::check(scene, programs)
+        }
+        judged => judged,
+    }
 }
 
 /// A scene takes seconds. What has passed, and nothing of it has changed since, has passed.
@@ -122,6 +141,7 @@ fn tshark(scene: &SceneFile) -> Result<Completion, Failed> {
         Ok(inputs)
     };
     once(&format!("{}.tshark", scene.name), inputs(), || {
+        let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
         let mut hosts = recording.head.hosts.iter().enumerate();
         done(
             hosts.try_for_each(|(index, host)| match recording.is_on_wire(index) {

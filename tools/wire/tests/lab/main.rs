@@ -70,13 +70,7 @@ impl Stage {
     fn new(scene: &str) -> Stage {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let this = std::env::current_exe().expect("this program");
-        // Where nothing is sent again, nothing comes after a silence.
-        let settle = if scene.contains("settle") {
-            ""
-        } else {
-            "settle = \"50ms\"\n"
-        };
-        let scene = format!("about = \"A test.\"\n{settle}{scene}")
+        let scene = format!("about = \"A test.\"\n{scene}")
             .replace("PEER", &format!("\"{}\", \"peer\"", this.display()));
         fs::write(folder.path().join("test.toml"), scene).expect("write the scene");
         Stage { folder }

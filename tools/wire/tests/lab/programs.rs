@@ -1,6 +1,6 @@
 //! What programs on a host meet.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use wire::{What, Whom};
 
@@ -90,7 +90,7 @@ fn waits() -> Result<()> {
                  [[program]]\nhost = \"b\"\nrun = [PEER, \"thread\", \"10.0.0.2:9000\"]\nserves = true\nwaits = true\ncalls = true\n\
                  [[program]]\nhost = \"a\"\nrun = [PEER, \"hold\", \"10.0.0.2:9000\"]\nat = \"50ms\"\n\
                  input = [{ at = \"200ms\", text = \"\" }]\n";
-    let recording = Stage::new(&format!("settle = \"300ms\"\n{ONE}{scene}")).run()?;
+    let recording = Stage::new(&format!("{ONE}{scene}")).run()?;
     let mut waits: Vec<(usize, &str, Whom, bool)> = Vec::new();
     let mut names: Vec<(usize, Option<&str>)> = Vec::new();
     for event in &recording.events {
@@ -152,7 +152,6 @@ fn waits() -> Result<()> {
 
 fn states() -> Result<()> {
     let scene = r#"
-settle = "300ms" # until everybody has been asked for the last state
 [[host]]
 name = "a"
 states = true
@@ -169,11 +168,28 @@ run = [PEER, "connect", "10.0.0.2:7000"]
 "#;
     let recording = Stage::new(scene).run()?;
     let ladder = wire::ladder(&recording).to_string();
-    for states in [
-        "10.0.0.1:40000 > 10.0.0.2:7000: SYN-SENT, ESTABLISHED, LAST-ACK, CLOSED",
-        "10.0.0.2:7000 > 10.0.0.1:40000: SYN-RECEIVED, FIN-WAIT-1, TIME-WAIT",
-    ] {
-        ensure!(ladder.contains(states), "no {states} in\n{ladder}");
+    let a = (
+        "10.0.0.1:40000 > 10.0.0.2:7000: ",
+        "SYN-SENT ESTABLISHED LAST-ACK CLOSED",
+        "CLOSE-WAIT",
+    );
+    // The server closes at once, so whether it is seen in ESTABLISHED depends on how busy the machine is.
+    let b = (
+        "10.0.0.2:7000 > 10.0.0.1:40000: ",
+        "SYN-RECEIVED FIN-WAIT-1 TIME-WAIT",
+        "ESTABLISHED FIN-WAIT-2",
+    );
+    for (socket, always, briefly) in [a, b] {
+        let seen = ladder.lines().find_map(|line| line.split_once(socket));
+        let (_, states) = seen.with_context(|| format!("no {socket} in\n{ladder}"))?;
+        let states = states.split(", ");
+        let lasting: Vec<&str> = states
+            .filter(|state| !briefly.split(' ').any(|brief| brief == *state))
+            .collect();
+        ensure!(
+            lasting.join(" ") == always,
+            "not {always}, but {lasting:?} in\n{ladder}"
+        );
     }
     Ok(())
 }

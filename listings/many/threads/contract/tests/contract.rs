@@ -38,7 +38,7 @@ fn passes(case: &str) {
 #[track_caller]
 fn fails(case: &str, mistake: &str, why: &str) {
     // What never comes need not be waited for as long as what is only late.
-    let (passed, said) = run(case, &["--patience", "1000"], mistake);
+    let (passed, said) = run(case, &["--patience", "2500"], mistake);
     assert!(!passed, "{said}");
     assert!(said.starts_with(&format!("{case}: FAILED: ")), "{said}");
     assert!(said.contains(why), "{said}");
