@@ -31,6 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const WARM_UP: f64 = 0.5;
 
+/// What a host may take away, in percent. When it was 8 and more, rounds differed by a factor of two.
+const QUIET: f64 = 5.0;
+
+/// What a server has computed when all connections of a hundred are surely there.
+const WORKED: Duration = Duration::from_millis(300);
+
 /// How a server is started.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
@@ -247,7 +253,7 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<()> {
     let programs = Programs::build(root, &servers, options.debug)?;
 
     let mut workloads = Vec::new();
-    let begun = Instant::now();
+    let (begun, cores) = (Instant::now(), Cores::now()?);
     for load in &loads {
         let workload = measure(load, &servers, &programs, rounds, seconds)?;
         workloads.push(workload);
@@ -272,6 +278,12 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<()> {
         profiles,
     };
     say(format_args!("measured in {:.0?}", begun.elapsed()));
+    let stolen = Cores::now()?.stolen_since(&cores);
+    if stolen >= QUIET {
+        say(format_args!(
+            "this machine is a virtual one, and its host took away {stolen:.0} % of the cores meanwhile: measure again when it is quiet"
+        ));
+    }
     let is_whole = !options.quick && options.only.is_empty() && options.workload.is_empty();
     let file = match &options.output {
         Some(file) => file.clone(),
@@ -284,6 +296,38 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<()> {
     write(&file, &results)?;
     say(format_args!("written to {}", file.display()));
     Ok(())
+}
+
+/// What the kernel counts of all cores, in hundredths of a second: the time that passed, and what a hypervisor took of it.
+struct Cores {
+    all: u64,
+    stolen: u64,
+}
+
+impl Cores {
+    fn now() -> Result<Cores> {
+        let path = "/proc/stat";
+        let stat = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+        let first = stat.lines().next().unwrap_or_default();
+        // user, nice, system, idle, iowait, irq, softirq and steal; what comes after them is in these.
+        let times: Vec<u64> = first
+            .split_whitespace()
+            .skip(1)
+            .take(8)
+            .map_while(|time| time.parse().ok())
+            .collect();
+        let stolen = *times.get(7).with_context(|| format!("{path}: {first}"))?;
+        Ok(Cores {
+            all: times.iter().sum(),
+            stolen,
+        })
+    }
+
+    /// In percent.
+    fn stolen_since(&self, before: &Cores) -> f64 {
+        let all = self.all.saturating_sub(before.all).max(1);
+        100.0 * self.stolen.saturating_sub(before.stolen) as f64 / all as f64
+    }
 }
 
 /// The workloads and servers that the options mean.
@@ -472,6 +516,26 @@ impl Running {
             .with_context(|| format!("{name} does not say where it listens"))?
             .to_string();
         Ok(running)
+    }
+
+    /// Returns when it has computed for a while, which it does when the connections are there.
+    fn wait_for_work(&self) -> Result<()> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let mut worked = Duration::ZERO;
+            for task in fs::read_dir(&tasks).with_context(|| format!("read {tasks}"))? {
+                // A thread that has ended has no time any more. The first number is the time on a core.
+                let times = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+                let nanoseconds = times.split(' ').next().and_then(|time| time.parse().ok());
+                worked += Duration::from_nanos(nanoseconds.unwrap_or(0));
+            }
+            if worked >= WORKED {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        bail!("{} has nothing to do", self.name)
     }
 
     fn stop(&mut self) -> Result<()> {
@@ -697,24 +761,31 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
         // It ends with the first of them.
         .args(["--", "sleep", "2"])
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::piped());
     let (measured, perf) = thread::scope(|scope| {
-        let load = scope.spawn(|| generate("ping-pong --connections 100", &running, programs, 3.0));
-        // It follows no threads that start later, so all connections have to be there.
-        thread::sleep(Duration::from_secs_f64(WARM_UP));
-        let perf = perf.spawn().context("start perf");
+        let load = scope.spawn(|| generate("ping-pong --connections 100", &running, programs, 6.0));
+        // It follows no threads that start later, so all connections have to be there. And it must have looked at every
+        // thread before the first has ended, with no core of its own.
+        let perf = running
+            .wait_for_work()
+            .and_then(|()| perf.spawn().context("start perf"));
         (load.join(), perf)
     });
     let measured = measured.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let mut perf = perf?;
+    let perf = perf?;
     let stopped = running.stop();
-    let status = perf.wait().context("wait for perf")?;
+    let perf = perf.wait_with_output().context("wait for perf")?;
     stopped?;
     if let Err(error) = measured {
         return none(&format_args!("{error:#}"));
     }
-    if !samples.is_file() {
-        return none(&format_args!("perf record: {status}"));
+    if !perf.status.success() {
+        let said = String::from_utf8_lossy(&perf.stderr);
+        return none(&format_args!(
+            "perf record: {}: {}",
+            perf.status,
+            said.trim()
+        ));
     }
     let report = |more: &[&str]| -> Result<String> {
         let output = Command::new("perf")
@@ -735,7 +806,9 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
         kernel: percent(&places, "[kernel.kallsyms]"),
     };
     if profile.tcp == 0.0 {
-        return none(&"perf saw nothing of TCP: the kernel may be hidden (kernel.kptr_restrict)");
+        return none(&format_args!(
+            "perf saw nothing of TCP: the kernel may be hidden (kernel.kptr_restrict)."
+        ));
     }
     say(format_args!(
         "{}: {:.0} % of its time in TCP, {:.0} % in the kernel",
