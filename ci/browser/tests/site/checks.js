@@ -28,8 +28,28 @@ globalThis.findOverflow = width => {
   return scrollWidth > clientWidth ? [`the document is ${scrollWidth} px wide, the window ${clientWidth} px`] : [];
 };
 
-// Opens what the page folds away, so that it is looked at too.
-globalThis.unfold = () => document.querySelectorAll('details').forEach(details => { details.open = true; });
+// What moves under the eyes of a reader while the page loads. The browser tells it between two frames. In the sidebar
+// toc.js puts in the headings of the chapter.
+globalThis.findJumps = () => new Promise(resolve => {
+  const found = [];
+  const shifts = new PerformanceObserver(list => found.push(...list.getEntries()));
+  shifts.observe({ type: 'layout-shift', buffered: true });
+  requestAnimationFrame(() => setTimeout(() => {
+    found.push(...shifts.takeRecords());
+    shifts.disconnect();
+    const inText = ({ sources }) => sources.some(({ node }) => !node?.parentElement?.closest('#mdbook-sidebar'));
+    resolve(found.filter(shift => shift.value > 0.01 && inText(shift)).map(({ value, sources }) => {
+      const moved = sources.map(({ node }) => `${node?.nodeName} ${node?.textContent.trim().slice(0, 60)}`);
+      return `the page jumps by ${value.toFixed(2)} while it loads: ${moved.join(', ')}`;
+    }));
+  }));
+});
+
+// Opens what the page folds away, and colours all code, so that it is looked at too.
+globalThis.unfold = () => {
+  document.querySelectorAll('details').forEach(details => { details.open = true; });
+  dispatchEvent(new Event('beforeprint'));
+};
 
 // Of the parts that are built alike, leaves the first. The others differ in their words alone, and the rules of
 // accessibility take a second for a long page. The words of a part that stands in a line remain.

@@ -16,7 +16,7 @@ const LANGUAGES: [(&str, &[&str]); 6] = [
     ("toml", &["ini"]),
 ];
 
-/// `theme/highlight.js` is mdBook's own, less the lines of other languages. With `WRITE_HIGHLIGHT` in the environment
+/// `theme/highlight.js` is mdBook's own, less the lines of other languages, and `theme/highlight-when-seen.js`. With `WRITE_HIGHLIGHT` in the environment
 /// it is written.
 #[test]
 fn code_is_coloured_by_mdbooks_script_with_the_languages_of_the_pages() -> Result<()> {
@@ -49,7 +49,9 @@ fn compare() -> Result<()> {
             language.is_none_or(|language| used.contains(language))
         })
         .collect();
-    let wanted = wanted.join("\n") + "\n";
+    let end = std::fs::read_to_string(root().join("theme/highlight-when-seen.js"))
+        .context("read theme/highlight-when-seen.js")?;
+    let wanted = format!("{}\n{end}", wanted.join("\n"));
     let path = Path::new("theme/highlight.js");
     if std::env::var_os("WRITE_HIGHLIGHT").is_some() {
         std::fs::write(root().join(path), &wanted)?;
@@ -57,7 +59,7 @@ fn compare() -> Result<()> {
     let written = std::fs::read_to_string(root().join(path)).unwrap_or_default();
     assert!(
         written == wanted,
-        "{} is not mdBook's script with the languages {used:?}; write it with: WRITE_HIGHLIGHT=1 cargo test -p browser highlight",
+        "{} is not mdBook's script with the languages {used:?} and the end of ours; write it with: WRITE_HIGHLIGHT=1 cargo test -p browser highlight",
         path.display()
     );
     Ok(())

@@ -218,6 +218,7 @@ async fn visit(page: &mut Page, site: &Site, file: &str) -> Result<Vec<String>> 
     } else {
         page.open(&url).await?;
     }
+    let jumps = find(page, &["findJumps()"]).await?;
     page.evaluate("unfold()").await?;
     page.evaluate("appears('html.light')").await?;
 
@@ -228,6 +229,7 @@ async fn visit(page: &mut Page, site: &Site, file: &str) -> Result<Vec<String>> 
             problems.entry(problem).or_default().insert(view.to_owned());
         }
     };
+    note("laptop", jumps);
     let findings = [&*LAPTOP.overflow(), "findNarrowCode()", "findOverlaps()"];
     note("laptop", find(page, &findings).await?);
     set_screen(page, &PHONE).await?;
