@@ -772,7 +772,11 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
         (load.join(), perf)
     });
     let measured = measured.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let perf = perf?;
+    // The rounds before have taken long: they are not lost for want of a profile.
+    let perf = match perf {
+        Ok(perf) => perf,
+        Err(error) => return none(&format_args!("{error:#}")),
+    };
     let stopped = running.stop();
     let perf = perf.wait_with_output().context("wait for perf")?;
     stopped?;
@@ -806,9 +810,7 @@ fn profile(server: &Server, programs: &Programs) -> Result<Option<Profile>> {
         kernel: percent(&places, "[kernel.kallsyms]"),
     };
     if profile.tcp == 0.0 {
-        return none(&format_args!(
-            "perf saw nothing of TCP: the kernel may be hidden (kernel.kptr_restrict)."
-        ));
+        return none(&"perf saw nothing of TCP: the kernel may be hidden (kernel.kptr_restrict)");
     }
     say(format_args!(
         "{}: {:.0} % of its time in TCP, {:.0} % in the kernel",

@@ -1,6 +1,6 @@
 //! What runs on the hosts of the tests' scenes.
 
-use std::io::{BufRead, Read, Write, stdin, stdout};
+use std::io::{BufRead, Read, Write, copy, stdin, stdout};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -74,6 +74,11 @@ pub fn main(arguments: &[String]) -> ExitCode {
                 line.expect("a line");
             }
             drop(stream);
+        }
+        // Connects, sends what it is told, and closes when its input ends.
+        ["say", addr] => {
+            let mut stream = TcpStream::connect(addr).expect("connect");
+            copy(&mut stdin(), &mut stream).expect("send");
         }
         ["listen", addr] => {
             let _listener = TcpListener::bind(addr).expect("bind");
