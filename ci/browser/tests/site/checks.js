@@ -31,6 +31,14 @@ globalThis.findOverflow = width => {
 // What moves under the eyes of a reader while the page loads. The browser tells it between two frames. In the sidebar
 // toc.js puts in the headings of the chapter.
 globalThis.findJumps = () => new Promise(resolve => {
+  const content = document.getElementById('mdbook-content');
+  const main = content.querySelector('main');
+  const { top } = content.getBoundingClientRect();
+  main.hidden = true;
+  const before = content.getBoundingClientRect().top;
+  main.hidden = false;
+  if (before !== top) resolve([`the box of the text moves by ${top - before} px when its first line arrives`]);
+
   const found = [];
   const shifts = new PerformanceObserver(list => found.push(...list.getEntries()));
   shifts.observe({ type: 'layout-shift', buffered: true });
@@ -39,7 +47,11 @@ globalThis.findJumps = () => new Promise(resolve => {
     shifts.disconnect();
     const inText = ({ sources }) => sources.some(({ node }) => !node?.parentElement?.closest('#mdbook-sidebar'));
     resolve(found.filter(shift => shift.value > 0.01 && inText(shift)).map(({ value, sources }) => {
-      const moved = sources.map(({ node }) => `${node?.nodeName} ${node?.textContent.trim().slice(0, 60)}`);
+      const place = ({ x, y, width, height }) => `${[x, y, width, height].map(Math.round)}`;
+      const moved = sources.map(({ node, previousRect, currentRect }) => {
+        const name = `${node?.nodeName} ${node?.textContent.trim().slice(0, 60)}`;
+        return `${name} (${place(previousRect)} -> ${place(currentRect)})`;
+      });
       return `the page jumps by ${value.toFixed(2)} while it loads: ${moved.join(', ')}`;
     }));
   }));
