@@ -17,13 +17,14 @@ pub struct Exception {
     pub reason: &'static str,
 }
 
-/// Every Rust and Python block is one include from `listings/`, but for the exceptions, which are all needed.
+/// Every block, of code or of output, is one include from `listings/`, but for commands, which have a rule of their own, and
+/// the exceptions, which are all needed.
 pub fn code_comes_from_listings(house: &House, exceptions: &[Exception]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut needed = BTreeSet::new();
     for page in &house.book.pages {
         for block in &page.blocks {
-            if !block.is_rust() && block.tags().next() != Some("python") {
+            if block.tags().next() == Some("console") {
                 continue;
             }
             if is_one_include(page, block) {
@@ -41,7 +42,8 @@ pub fn code_comes_from_listings(house: &House, exceptions: &[Exception]) -> Vec<
                     &page.path,
                     block.line,
                     "this code stands on the page itself; move it into a listing and include it with \
-                     {{#include …}} or {{#rustdoc_include …:anchor}}, alone in its block",
+                     {{#include …}} or {{#rustdoc_include …:anchor}}, alone in its block; output that a program has \
+                     printed is shown by {{#console …}}",
                 )),
             }
         }

@@ -114,7 +114,7 @@ fn check_cargo(house: &House, args: &[&str]) -> Result<(), String> {
             args,
             &["--workspace", "--all-targets", "--", "-D", "warnings"],
         ),
-        "--version" => only(args, &[]),
+        "--version" | "fetch" => only(args, &[]),
         other => Err(format!(
             "no page has used `cargo {other}` so far; teach the house rule about it"
         )),
@@ -229,6 +229,8 @@ fn check_test(house: &House, args: &[&str]) -> Result<(), String> {
                 }
             }
             "--workspace" | "-q" | "--quiet" | "--" | "--nocapture" => {}
+            // What is left out is named as what is run.
+            "--skip" => filters.push(words.next().ok_or("--skip needs a name")?),
             other if other.starts_with('-') => return Err(format!("unknown argument {other}")),
             filter => filters.push(filter),
         }

@@ -141,6 +141,19 @@ fn code_on_the_page_itself() {
     };
     assert_eq!(said(repository.path(), &[exception]), "");
 
+    // Output that somebody has typed is none.
+    for typed in [
+        "```text\nlistening on 127.0.0.1:7001\n```\n",
+        "```\nreceived 12\n```\n",
+    ] {
+        write(repository.path(), PAGE, &format!("{page}\n{typed}"));
+        let problem = said(repository.path(), &[]);
+        assert!(
+            problem.starts_with("src/tcp/hello.md:15: this code stands on the page itself"),
+            "{problem}"
+        );
+    }
+
     // An include with something beside it is not what was tested.
     write(
         repository.path(),

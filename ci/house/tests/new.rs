@@ -86,6 +86,12 @@ fn a_new_listing_passes_the_house_rules_and_its_own_tests() {
         new(root, "tcp/none", "other").unwrap_err(),
         "there is no src/tcp/none.md; write the chapter first and name it in src/SUMMARY.md"
     );
+    fs::write(root.join("src/tcp/unnamed.md"), "# Unnamed {#unnamed}\n").unwrap();
+    assert_eq!(
+        new(root, "tcp/unnamed", "other").unwrap_err(),
+        "src/tcp/unnamed.md is no chapter yet; name it in src/SUMMARY.md first"
+    );
+    fs::remove_file(root.join("src/tcp/unnamed.md")).unwrap();
     for name in ["Hello", "a_b", "-a", "a-", "../a", ""] {
         assert!(
             new(root, "tcp/hello", name)

@@ -63,9 +63,10 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     }
     std::fs::rename(fresh.path().join("book"), &site)
         .with_context(|| format!("put the new site into {}", site.display()))?;
-    println!(
-        "built {pages} pages into {} in {rendered:.2?}",
-        site.display()
+    let site = site.display();
+    crate::serve::say(
+        std::io::stdout(),
+        format_args!("built {pages} pages into {site} in {rendered:.2?}"),
     );
     Ok(())
 }
@@ -90,7 +91,8 @@ pub fn build_into(root: &Path, folder: &Path, live: bool) -> Result<usize, Build
         return Err(BuildError::Pages(problems));
     }
 
-    let mut book = MDBook::load(root)?;
+    let mut book =
+        MDBook::load(root).with_context(|| format!("load {}", root.join("book.toml").display()))?;
     book.config.build.build_dir = folder.to_path_buf();
     // In the place of the command of the same name.
     book.with_preprocessor(figures);

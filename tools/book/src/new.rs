@@ -30,6 +30,15 @@ pub(crate) fn new(root: &Path, chapter: &str, listing: &str) -> Result<()> {
         "there is no {}; write the chapter first and name it in src/SUMMARY.md",
         page.display()
     );
+    let is_chapter = pages::Book::load(root)?
+        .pages
+        .iter()
+        .any(|chapter| chapter.path == page);
+    ensure!(
+        is_chapter,
+        "{} is no chapter yet; name it in src/SUMMARY.md first",
+        page.display()
+    );
     if let Some(taken) = packages(root)?.iter().find(|(name, _)| name == listing) {
         bail!("the name {listing} is taken by {}", taken.1.display());
     }
@@ -71,7 +80,9 @@ pub(crate) fn new(root: &Path, chapter: &str, listing: &str) -> Result<()> {
     if add_member(root, chapter)? {
         println!("added listings/{chapter} to the workspace in Cargo.toml");
     }
-    println!("now: cargo test -p {listing}");
+    println!(
+        "now: cargo test -p {listing}, which also enters the package in Cargo.lock: commit that file too"
+    );
     Ok(())
 }
 

@@ -5,18 +5,22 @@ use std::future::IntoFuture;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use notify_debouncer_full::notify::{EventKind, RecursiveMode};
-use notify_debouncer_full::{DebounceEventResult, new_debouncer};
+use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{
+    DebounceEventResult, DebouncedEvent, Debouncer, RecommendedCache, new_debouncer,
+};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
@@ -30,11 +34,17 @@ pub(crate) const RELOAD: &str = "__livereload";
 
 const DEFAULT_PORT: u16 = 3000;
 
+/// The most bytes of a message on a WebSocket, either way.
+const SMALL: usize = 1024;
+
 /// The folders that a page is made of; `book.toml` beside them counts too.
 const WATCHED: [&str; 3] = ["src", "listings", "theme"];
 
 /// How long changes must pause before a build starts: editors write in several steps.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a build that is still running may keep the terminal: it would write on into the folder that is removed.
+const LAST_BUILD: Duration = Duration::from_secs(3);
 
 /// What is served at the moment.
 #[derive(Clone)]
@@ -52,26 +62,29 @@ pub(crate) fn serve(root: &Path, port: Option<u16>, open: bool) -> Result<()> {
     // Builds go into a folder of this process's own, which ends with it.
     let builds = tempfile::Builder::new().prefix("on-the-wire-").tempdir()?;
     let served = runtime.block_on(run(root, builds.path(), port, open));
-    // A build that is still running must not keep the terminal.
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(LAST_BUILD);
     served
 }
 
 async fn run(root: &Path, builds: &Path, port: Option<u16>, open: bool) -> Result<()> {
-    let ended = ended()?;
+    let mut ended = pin!(ended()?);
     let listener = listen(port).await?;
     let addr = listener.local_addr()?;
 
     let (changed, mut changes) = mpsc::channel(1);
     // Kept until the end: without it nobody watches.
-    let _watcher = watch_pages(root, changed)?;
-    let mut builder = Builder {
+    let mut watch = Watch::start(root, changed)?;
+    let builder = Builder {
         root: root.to_path_buf(),
         builds: builds.to_path_buf(),
         count: 0,
         kept: Vec::new(),
     };
-    let first = match builder.build() {
+    let (mut builder, first) = tokio::select! {
+        built = builder.build_aside() => built?,
+        () = &mut ended => return Ok(()),
+    };
+    let first = match first {
         Ok(folder) => Site::Built(folder),
         Err(error) => Site::Broken(Arc::new(error.to_string())),
     };
@@ -89,13 +102,10 @@ async fn run(root: &Path, builds: &Path, port: Option<u16>, open: bool) -> Resul
 
     let rebuild = async {
         while changes.recv().await.is_some() {
-            let (back, done) = tokio::task::spawn_blocking(move || {
-                let done = builder.build();
-                (builder, done)
-            })
-            .await?;
+            watch.follow();
+            let (back, built) = builder.build_aside().await?;
             builder = back;
-            match done {
+            match built {
                 Ok(folder) => {
                     let _ = site.send(Site::Built(folder));
                 }
@@ -141,6 +151,15 @@ struct Builder {
 }
 
 impl Builder {
+    /// Builds on a thread of its own, so that pages are served and signals are heard meanwhile.
+    async fn build_aside(mut self) -> Result<(Builder, Result<Arc<PathBuf>, BuildError>)> {
+        let built = tokio::task::spawn_blocking(move || {
+            let built = self.build();
+            (self, built)
+        });
+        Ok(built.await?)
+    }
+
     /// Builds into a folder of its own and says in the terminal how that went.
     fn build(&mut self) -> Result<Arc<PathBuf>, BuildError> {
         let started = Instant::now();
@@ -170,48 +189,98 @@ impl Builder {
 }
 
 /// Unlike `println!`, goes on when nobody reads what is written: the pages are served all the same.
-fn say(mut output: impl Write, line: impl Display) {
+pub(crate) fn say(mut output: impl Write, line: impl Display) {
     let _ = writeln!(output, "{line}");
 }
 
 /// Sends a word whenever something changed that a page is made of.
-fn watch_pages(root: &Path, changed: mpsc::Sender<()>) -> Result<impl Drop + use<>> {
-    let parts: Vec<PathBuf> = WATCHED
-        .iter()
-        .map(|name| root.join(name))
-        .filter(|folder| folder.is_dir())
-        .collect();
-    let watched = parts.clone();
-    let settings = root.join("book.toml");
-    let mut watcher = new_debouncer(PAUSE, None, move |result: DebounceEventResult| {
-        let touched = match result {
-            Ok(events) => events.iter().any(|event| {
-                // Reading the pages for a build must not cause the next one.
-                !matches!(event.kind, EventKind::Access(_))
-                    && event.paths.iter().any(|path| {
-                        *path == settings
-                            || watched.iter().any(|part| path.starts_with(part))
-                                && !is_scratch(path)
-                    })
-            }),
-            // Something was missed, so look.
-            Err(_) => true,
+struct Watch {
+    debouncer: Debouncer<RecommendedWatcher, RecommendedCache>,
+    folders: Vec<PathBuf>,
+    /// One of the folders has come, gone, or is another one by now.
+    moved: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn start(root: &Path, changed: mpsc::Sender<()>) -> Result<Watch> {
+        let folders: Vec<PathBuf> = WATCHED.iter().map(|name| root.join(name)).collect();
+        let settings = root.join("book.toml");
+        let moved = Arc::new(AtomicBool::new(false));
+        let watched = folders.clone();
+        let noted = Arc::clone(&moved);
+        let debouncer = new_debouncer(PAUSE, None, move |result: DebounceEventResult| {
+            let touched = match result {
+                Ok(events) => {
+                    let named = |event: &DebouncedEvent| {
+                        !matches!(event.kind, EventKind::Access(_))
+                            && event.paths.iter().any(|path| watched.contains(path))
+                    };
+                    if events.iter().any(named) {
+                        noted.store(true, Ordering::Relaxed);
+                    }
+                    events
+                        .iter()
+                        .any(|event| is_change(event, &settings, &watched))
+                }
+                // Something was missed, so look.
+                Err(_) => true,
+            };
+            if touched {
+                // Full means that a build is due already, which will see this change too.
+                let _ = changed.try_send(());
+            }
+        })?;
+        let mut watch = Watch {
+            debouncer,
+            folders,
+            moved,
         };
-        if touched {
-            // Full means that a build is due already, which will see this change too.
-            let _ = changed.try_send(());
+        // The root by itself for `book.toml`, which an editor may replace instead of writing to it, and for the folders.
+        watch
+            .debouncer
+            .watch(root, RecursiveMode::NonRecursive)
+            .with_context(|| format!("watch {}", root.display()))?;
+        for folder in watch.folders.iter().filter(|folder| folder.is_dir()) {
+            watch
+                .debouncer
+                .watch(folder, RecursiveMode::Recursive)
+                .with_context(|| format!("watch {}", folder.display()))?;
         }
-    })?;
-    // The root by itself for `book.toml`: an editor may replace the file instead of writing to it.
-    watcher
-        .watch(root, RecursiveMode::NonRecursive)
-        .with_context(|| format!("watch {}", root.display()))?;
-    for folder in parts {
-        watcher
-            .watch(&folder, RecursiveMode::Recursive)
-            .with_context(|| format!("watch {}", folder.display()))?;
+        Ok(watch)
     }
-    Ok(watcher)
+
+    /// Watches what has the names of the folders now: the system goes by the folder and not by its name.
+    fn follow(&mut self) {
+        if !self.moved.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        for folder in &self.folders {
+            let _ = self.debouncer.unwatch(folder);
+            if folder.is_dir()
+                && let Err(error) = self.debouncer.watch(folder, RecursiveMode::Recursive)
+            {
+                let folder = folder.display();
+                say(
+                    io::stderr(),
+                    format_args!("can't see what changes in {folder}: {error}"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether a page may differ after it.
+fn is_change(event: &DebouncedEvent, settings: &Path, watched: &[PathBuf]) -> bool {
+    // More has happened than the system could tell.
+    event.need_rescan()
+        // Reading the pages for a build must not cause the next one.
+        || !matches!(event.kind, EventKind::Access(_))
+            && event.paths.iter().any(|path| {
+                path == settings
+                    || watched.iter().any(|part| path.starts_with(part))
+                        // mdBook copies such a file, or fails on it: its going is a change.
+                        && (!is_scratch(path) || event.kind.is_remove())
+            })
 }
 
 /// Files that editors keep beside the one being edited.
@@ -245,6 +314,7 @@ fn ended() -> Result<impl Future<Output = ()>> {
     })
 }
 
+/// Whatever `Host` it asks for: the port may be forwarded, and there is nothing here but a book.
 async fn page(State(site): State<watch::Receiver<Site>>, request: Request) -> Response {
     let site = site.borrow().clone();
     let mut response = match site {
@@ -272,18 +342,38 @@ async fn page(State(site): State<watch::Receiver<Site>>, request: Request) -> Re
                 .into_response()
         }
     };
-    // The next build may change anything.
+    // The next build may change anything, and a browser that goes back would not ask again for what it has stored.
     response
         .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 async fn wait_for_reload(
     State(site): State<watch::Receiver<Site>>,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    upgrade.on_upgrade(|socket| tell_when_built(socket, site))
+    // A browser lets the pages of any site open a WebSocket to here; it only says whose they are.
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    let is_own = |origin: &[u8]| {
+        [&b"http://"[..], b"https://"].iter().any(|scheme| {
+            origin
+                .strip_prefix(*scheme)
+                .is_some_and(|rest| Some(rest) == host)
+        })
+    };
+    if origin.is_some_and(|origin| !is_own(origin)) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    // A page has nothing to say here, so little is kept of what somebody sends or leaves unread.
+    upgrade
+        .max_message_size(SMALL)
+        .max_frame_size(SMALL)
+        .write_buffer_size(0)
+        .max_write_buffer_size(SMALL)
+        .on_upgrade(|socket| tell_when_built(socket, site))
 }
 
 async fn tell_when_built(mut socket: WebSocket, mut site: watch::Receiver<Site>) {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -196,11 +196,19 @@ impl Server {
 
     /// A page that is open in a browser, waiting to be told to reload.
     fn open_page(&self) -> TcpStream {
+        let (stream, head) = self.ask_to_wait("http://book");
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        stream
+    }
+
+    /// The connection of a page that comes from `origin`, and the head of the answer.
+    fn ask_to_wait(&self, origin: &str) -> (TcpStream, String) {
         let mut stream = self.connect();
         write!(
             stream,
-            "GET /__livereload HTTP/1.1\r\nHost: book\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            "GET /__livereload HTTP/1.1\r\nHost: book\r\nOrigin: {origin}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         .unwrap();
         let mut head = Vec::new();
@@ -209,12 +217,7 @@ impl Server {
             stream.read_exact(&mut byte).unwrap();
             head.push(byte[0]);
         }
-        assert!(
-            head.starts_with(b"HTTP/1.1 101"),
-            "{}",
-            String::from_utf8_lossy(&head)
-        );
-        stream
+        (stream, String::from_utf8_lossy(&head).into_owned())
     }
 }
 
@@ -266,6 +269,53 @@ fn a_change_reloads_the_page_and_a_mistake_does_not() {
     fs::rename(root.join("book.toml.new"), root.join("book.toml")).unwrap();
     reloads(page);
     assert!(server.get("/one.html").contains("Renamed"));
+}
+
+#[test]
+fn a_folder_that_another_has_replaced_is_watched() {
+    let folder = small_book();
+    let root = folder.path();
+    let server = Server::start(root, &["--port", "0"]);
+    fs::rename(root.join("src"), root.join("old")).unwrap();
+    server.says("SUMMARY.md");
+    fs::rename(root.join("old"), root.join("src")).unwrap();
+    server.says("built 1 pages");
+    for (file, text) in [(PAGE, "Another text."), ("theme/head.hbs", "<!-- new -->")] {
+        write(root, file, &format!("# One {{#one}}\n\n{text}\n"));
+        // The return of the folder may be built more than once, so no count of builds tells.
+        let due = Instant::now() + DEADLINE;
+        while !server.get("/one.html").contains(text) {
+            assert!(Instant::now() < due, "{file} is never seen");
+            thread::yield_now();
+        }
+    }
+}
+
+/// Emacs keeps a link that leads nowhere beside a file that is being edited; mdBook fails on it.
+#[cfg(unix)]
+#[test]
+fn a_build_follows_when_a_scratch_file_has_gone() {
+    let folder = small_book();
+    let root = folder.path();
+    let server = Server::start(root, &["--port", "0"]);
+    let lock = root.join("src/.#one.md");
+    std::os::unix::fs::symlink("ann@host.1:2", &lock).unwrap();
+    write(root, PAGE, "# One {#one}\n\nThe second text.\n");
+    server.says(".#one.md");
+    let page = server.open_page();
+    fs::remove_file(lock).unwrap();
+    reloads(page);
+    assert!(server.get("/one.html").contains("The second text."));
+}
+
+#[test]
+fn a_page_of_another_site_is_told_nothing() {
+    let folder = small_book();
+    let server = Server::start(folder.path(), &["--port", "0"]);
+    let refused = server.ask_to_wait("http://example.org");
+    assert!(refused.1.starts_with("HTTP/1.1 403"), "{}", refused.1);
+    let heard = server.ask_to_wait("http://book");
+    assert!(heard.1.starts_with("HTTP/1.1 101"), "{}", heard.1);
 }
 
 #[test]
@@ -334,6 +384,51 @@ fn ending_it_leaves_no_folder_behind() {
         assert!(child.wait().unwrap().success(), "{signal}");
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "{signal}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn ending_it_in_the_middle_of_a_build_leaves_no_folder_behind() {
+    let folder = small_book();
+    let root = folder.path();
+    let mut summary = "# Summary\n\n- [One](one.md)\n".to_string();
+    for chapter in 0..40 {
+        summary += &format!("- [Chapter {chapter}](chapter-{chapter}.md)\n");
+        let text = "Many words, so that the build takes a while.\n\n".repeat(20);
+        write(
+            root,
+            &format!("src/chapter-{chapter}.md"),
+            &format!("# Chapter {{#chapter}}\n\n{text}"),
+        );
+    }
+    write(root, "src/SUMMARY.md", &summary);
+    let temp = tempfile::tempdir().unwrap();
+    let mut child = book(root, &["serve", "--port", "0"])
+        .env("TMPDIR", temp.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("serving on")));
+    let builds = fs::read_dir(temp.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    write(root, PAGE, "# One {#one}\n\nThe second text.\n");
+    let due = Instant::now() + DEADLINE;
+    while !builds.join("2").exists() {
+        assert!(Instant::now() < due, "the second build never begins");
+        thread::yield_now();
+    }
+    let sent = Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
 }
 
 #[cfg(unix)]

@@ -306,6 +306,17 @@ fn a_timeout_read_back_is_at_least_the_one_that_was_set() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn to_socket2_less_than_a_microsecond_is_no_limit() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for none in [Duration::ZERO, Duration::from_nanos(999)] {
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        SockRef::from(&socket).set_read_timeout(Some(none)).unwrap();
+        assert_eq!(socket.read_timeout().unwrap(), None);
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_read_timeout_also_limits_accept() {

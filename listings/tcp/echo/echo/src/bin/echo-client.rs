@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How long the server may take to answer.
+/// How long one read or write may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
