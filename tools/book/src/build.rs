@@ -53,7 +53,8 @@ pub(crate) fn build(root: &Path) -> Result<()> {
         .prefix(".book-")
         .tempdir_in(root)
         .with_context(|| format!("make a folder in {}", root.display()))?;
-    let pages = build_into(root, &fresh.path().join("book"), false)?;
+    let site = fresh.path().join("book");
+    let pages = build_into(root, &site, false, &mut Figures::default())?;
     let rendered = started.elapsed();
 
     let site = root.join("book");
@@ -72,11 +73,15 @@ pub(crate) fn build(root: &Path) -> Result<()> {
 }
 
 /// Checks the pages and renders them into `folder`; returns how many there are.
-/// With `live`, every page reloads itself when the server says so.
-pub fn build_into(root: &Path, folder: &Path, live: bool) -> Result<usize, BuildError> {
+/// With `live`, every page reloads itself when the server says so. `figures` are those of the build before, if there was one.
+pub fn build_into(
+    root: &Path,
+    folder: &Path,
+    live: bool,
+    figures: &mut Figures,
+) -> Result<usize, BuildError> {
     let pages = Book::load(root)?;
     let mut problems = pages::check(&pages);
-    let mut figures = Figures::default();
     let sources: Vec<_> = pages
         .pages
         .iter()
@@ -95,7 +100,7 @@ pub fn build_into(root: &Path, folder: &Path, live: bool) -> Result<usize, Build
         MDBook::load(root).with_context(|| format!("load {}", root.join("book.toml").display()))?;
     book.config.build.build_dir = folder.to_path_buf();
     // In the place of the command of the same name.
-    book.with_preprocessor(figures);
+    book.with_preprocessor(figures.clone());
     if live {
         book.config
             .set("output.html.live-reload-endpoint", crate::serve::RELOAD)?;

@@ -17,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use figures::Figures;
 use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{
     DebounceEventResult, DebouncedEvent, Debouncer, RecommendedCache, new_debouncer,
@@ -78,6 +79,7 @@ async fn run(root: &Path, builds: &Path, port: Option<u16>, open: bool) -> Resul
         root: root.to_path_buf(),
         builds: builds.to_path_buf(),
         count: 0,
+        figures: Figures::default(),
         kept: Vec::new(),
     };
     let (mut builder, first) = tokio::select! {
@@ -146,6 +148,8 @@ struct Builder {
     root: PathBuf,
     builds: PathBuf,
     count: u64,
+    /// So that a build draws what has changed, and nothing else.
+    figures: Figures,
     /// The good builds that are still there, oldest first.
     kept: Vec<Arc<PathBuf>>,
 }
@@ -165,7 +169,7 @@ impl Builder {
         let started = Instant::now();
         self.count += 1;
         let folder = Arc::new(self.builds.join(self.count.to_string()));
-        match build_into(&self.root, &folder, true) {
+        match build_into(&self.root, &folder, true, &mut self.figures) {
             Ok(pages) => {
                 let took = started.elapsed();
                 say(

@@ -22,14 +22,16 @@ mod waits;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail};
 use mdbook_preprocessor::book::{Book, BookItem};
@@ -66,6 +68,33 @@ pub struct Expanded {
     pub text: String,
     pub captures: BTreeMap<String, PathBuf>,
     pub mistakes: Vec<Mistake>,
+    /// The folders that were read from, as they were just before.
+    folders: BTreeMap<PathBuf, Vec<FileState>>,
+}
+
+impl Expanded {
+    /// Whether it would be the same from the same text now.
+    fn is_fresh(&self) -> bool {
+        self.folders
+            .iter()
+            .all(|(folder, before)| files_in(folder) == *before)
+    }
+}
+
+/// A file's name, its length in bytes, and when it was written.
+type FileState = (OsString, u64, SystemTime);
+
+/// The files of a folder as they are now; none if it can't be read.
+fn files_in(folder: &Path) -> Vec<FileState> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<FileState> = entries
+        .filter_map(|entry| {
+            let about = entry.metadata().ok()?;
+            Some((entry.file_name(), about.len(), about.modified().ok()?))
+        })
+        .collect();
+    files.sort();
+    files
 }
 
 /// Puts figures in the place of directives. `page` is the page's path; recordings lie relative to its folder.
@@ -84,6 +113,7 @@ pub fn expand(root: &Path, page: &Path, text: &str) -> Expanded {
         up: "../".repeat(folder.components().count().saturating_sub(1)),
         seen: BTreeSet::new(),
         loaded: HashMap::new(),
+        folders: BTreeMap::new(),
     };
     let result = DIRECTIVE.replace_all(text, |found: &Captures| {
         if found.get(1).is_some() {
@@ -105,6 +135,7 @@ pub fn expand(root: &Path, page: &Path, text: &str) -> Expanded {
         }
     });
     expanded.text = result.into_owned();
+    expanded.folders = page.folders;
     expanded
 }
 
@@ -118,6 +149,8 @@ struct Page<'a> {
     seen: BTreeSet<PathBuf>,
     /// What was read before: a scene often has several figures.
     loaded: HashMap<PathBuf, Rc<(SceneFile, Recording)>>,
+    /// Of [`Expanded`].
+    folders: BTreeMap<PathBuf, Vec<FileState>>,
 }
 
 type Drawn = (String, BTreeMap<String, PathBuf>);
@@ -171,7 +204,7 @@ impl Page<'_> {
     }
 
     /// A figure of what `cargo book bench` wrote, which is offered to readers as it is.
-    fn measured(&self, rest: &str) -> Result<Drawn> {
+    fn measured(&mut self, rest: &str) -> Result<Drawn> {
         let (words, caption) = arguments("measured", rest)?;
         let [target, workloads, kind] = words[..] else {
             bail!("{{{{#measured}}}} wants results, workloads and what to draw");
@@ -179,6 +212,7 @@ impl Page<'_> {
         let path = [self.root, self.folder, Path::new(target)]
             .iter()
             .collect::<PathBuf>();
+        self.note_folder(&path);
         let bytes = fs::read(&path).with_context(|| format!("read the results {target}"))?;
         let results = serde_json::from_slice(&bytes)
             .with_context(|| format!("{target} holds no results of cargo book bench"))?;
@@ -195,6 +229,7 @@ impl Page<'_> {
         if let Some(loaded) = self.loaded.get(&path) {
             return Ok(Rc::clone(loaded));
         }
+        self.note_folder(&path);
         if !path.is_file() {
             bail!("there is no scene {target}");
         }
@@ -203,6 +238,15 @@ impl Page<'_> {
         let loaded = Rc::new((file, recording));
         self.loaded.insert(path, Rc::clone(&loaded));
         Ok(loaded)
+    }
+
+    /// To be called before the file, or one beside it, is read.
+    fn note_folder(&mut self, file: &Path) {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        if !self.folders.contains_key(folder) {
+            let files = files_in(folder);
+            self.folders.insert(folder.to_path_buf(), files);
+        }
     }
 }
 
@@ -249,26 +293,31 @@ fn arguments<'a>(name: &str, rest: &'a str) -> Result<(Vec<&'a str>, &'a str)> {
     Ok((words, rest))
 }
 
-/// The preprocessor.
-#[derive(Debug, Default)]
+/// The preprocessor. A clone has the same figures ready, at no cost.
+#[derive(Debug, Clone, Default)]
 pub struct Figures {
     /// Pages that were drawn before, with the text that they were drawn from.
-    drawn: HashMap<PathBuf, (String, Expanded)>,
+    drawn: Arc<HashMap<PathBuf, (String, Arc<Expanded>)>>,
 }
 
 impl Figures {
     /// Draws pages now, given their paths and texts, and says what is wrong with each; [`Figures::run`] then has them
-    /// ready.
+    /// ready. What was drawn before and would be the same is kept.
     pub fn draw<'a>(
         &mut self,
         root: &Path,
         pages: &[(&'a Path, &str)],
     ) -> Vec<(&'a Path, Vec<Mistake>)> {
+        let before = &self.drawn;
+        let draw = |page: &Path, text: &str| match before.get(page) {
+            Some((old, drawn)) if old == text && drawn.is_fresh() => Arc::clone(drawn),
+            _ => Arc::new(expand(root, page, text)),
+        };
         let next = AtomicUsize::new(0);
         let work = || {
             let mut drawn = Vec::new();
             while let Some((page, text)) = pages.get(next.fetch_add(1, Ordering::Relaxed)) {
-                drawn.push((*page, text.to_string(), expand(root, page, text)));
+                drawn.push((*page, text.to_string(), draw(page, text)));
             }
             drawn
         };
@@ -281,10 +330,12 @@ impl Figures {
                 .collect::<Vec<_>>()
         });
         let mut mistakes = Vec::new();
+        let mut drawn = HashMap::new();
         for (page, text, expanded) in all.into_iter().flatten() {
             mistakes.push((page, expanded.mistakes.clone()));
-            self.drawn.insert(page.to_path_buf(), (text, expanded));
+            drawn.insert(page.to_path_buf(), (text, expanded));
         }
+        self.drawn = Arc::new(drawn);
         mistakes
     }
 }
@@ -308,7 +359,7 @@ impl Preprocessor for Figures {
             {
                 let page = source.join(path);
                 let expanded = match self.drawn.get(&page) {
-                    Some((text, drawn)) if *text == chapter.content => Cow::Borrowed(drawn),
+                    Some((text, drawn)) if *text == chapter.content => Cow::Borrowed(&**drawn),
                     _ => Cow::Owned(expand(&context.root, &page, &chapter.content)),
                 };
                 chapter.content.clone_from(&expanded.text);

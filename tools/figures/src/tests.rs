@@ -1,10 +1,11 @@
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use wire::{Recording, SceneFile};
 
 use super::figure::Figure;
-use super::{Expanded, expand};
+use super::{Expanded, Figures, expand};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const PAGE: &str = "src/tcp/echo.md";
@@ -681,4 +682,37 @@ fn what_was_not_measured_is_no_figure() {
         said.starts_with("read the results ../../listings/none.json: "),
         "{said}"
     );
+}
+
+#[test]
+fn a_page_is_drawn_again_when_its_text_or_its_recording_is_another() {
+    let root = tempfile::tempdir().unwrap();
+    // The path of a scene goes through the page's folder.
+    fs::create_dir_all(root.path().join("src/tcp")).unwrap();
+    let scenes = root.path().join("listings/tcp/echo/echo/scenes");
+    fs::create_dir_all(&scenes).unwrap();
+    let original = Path::new(REPOSITORY).join("listings/tcp/echo/echo/scenes");
+    for file in fs::read_dir(original).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), scenes.join(file.file_name())).unwrap();
+    }
+    let text = format!("{{{{#ladder {SCENE} All packets.}}}}");
+    let page = Path::new(PAGE);
+    let mut figures = Figures::default();
+    let mut draw = |text: &str| {
+        let mistakes = figures.draw(root.path(), &[(page, text)]).remove(0).1;
+        (Arc::clone(&figures.drawn[page].1), mistakes)
+    };
+
+    let (first, mistakes) = draw(&text);
+    assert_eq!(mistakes, []);
+    assert!(Arc::ptr_eq(&first, &draw(&text).0));
+    let (other, _) = draw(&text.replace("All", "Ten"));
+    assert!(other.text.contains("Ten packets."));
+
+    let (second, _) = draw(&text);
+    fs::remove_file(scenes.join("hello.jsonl")).unwrap();
+    let (gone, mistakes) = draw(&text);
+    assert!(!Arc::ptr_eq(&second, &gone));
+    assert!(mistakes[0].message.contains("hello"), "{mistakes:?}");
 }
