@@ -271,6 +271,7 @@ fn a_change_reloads_the_page_and_a_mistake_does_not() {
     assert!(server.get("/one.html").contains("Renamed"));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_folder_that_another_has_replaced_is_watched() {
     let folder = small_book();
