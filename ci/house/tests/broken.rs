@@ -363,6 +363,11 @@ fn headings_and_links() {
         problem.contains("link http://example.org/: use https instead of http"),
         "{problem}"
     );
+    let problem = after(PAGE, "(#code)", "(https://example.org:port/)");
+    assert!(
+        problem.contains("src/tcp/hello.md:3: link https://example.org:port/: invalid"),
+        "{problem}"
+    );
     let problem = after(PAGE, "(#code)", "(https://example/)");
     assert!(
         problem.contains("link https://example/: the host is no public name"),

@@ -98,7 +98,7 @@ async fn run(root: &Path, builds: &Path, port: Option<u16>, open: bool) -> Resul
         .with_state(current);
     let url = format!("http://{addr}/");
     say(io::stdout(), format_args!("serving on {url}"));
-    if open && let Err(error) = opener::open_browser(&url) {
+    if open && let Err(error) = open::that_detached(&url) {
         say(io::stderr(), format_args!("can't open a browser: {error}"));
     }
 

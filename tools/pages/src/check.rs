@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use http::Uri;
+
 use crate::include::{FIGURES, Include, IncludeKind, Part, anchors};
 use crate::{Book, Page, Problem, join_relative};
 
@@ -109,11 +111,15 @@ fn check_link(
     if let Some((scheme, _)) = target.split_once(':')
         && scheme.chars().all(|c| c.is_ascii_alphanumeric())
     {
-        let url = url::Url::parse(target).map_err(|error| format!("link {target}: {error}"))?;
-        return match url.scheme() {
-            "https" if url.host_str().is_some_and(|host| host.contains('.')) => Ok(()),
-            "https" => Err(format!("link {target}: the host is no public name")),
-            other => Err(format!("link {target}: use https instead of {other}")),
+        if scheme != "https" {
+            return Err(format!("link {target}: use https instead of {scheme}"));
+        }
+        let uri: Uri = target
+            .parse()
+            .map_err(|error| format!("link {target}: {error}"))?;
+        return match uri.host() {
+            Some(host) if host.contains('.') => Ok(()),
+            _ => Err(format!("link {target}: the host is no public name")),
         };
     }
     let (file, id) = match target.split_once('#') {
