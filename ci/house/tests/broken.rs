@@ -363,16 +363,19 @@ fn headings_and_links() {
         problem.contains("link http://example.org/: use https instead of http"),
         "{problem}"
     );
-    let problem = after(PAGE, "(#code)", "(https://example.org:port/)");
+    let problem = after(PAGE, "(#code)", "(https://[example.org/)");
     assert!(
-        problem.contains("src/tcp/hello.md:3: link https://example.org:port/: invalid"),
+        problem.contains("src/tcp/hello.md:3: link https://[example.org/: invalid"),
         "{problem}"
     );
-    let problem = after(PAGE, "(#code)", "(https://example/)");
-    assert!(
-        problem.contains("link https://example/: the host is no public name"),
-        "{problem}"
-    );
+    for host in ["example", "example.org:port"] {
+        let link = format!("https://{host}/");
+        let problem = after(PAGE, "(#code)", &format!("({link})"));
+        assert!(
+            problem.contains(&format!("link {link}: the host is no public name")),
+            "{problem}"
+        );
+    }
 }
 
 #[test]

@@ -117,8 +117,11 @@ fn check_link(
         let uri: Uri = target
             .parse()
             .map_err(|error| format!("link {target}: {error}"))?;
-        return match uri.host() {
-            Some(host) if host.contains('.') => Ok(()),
+        // A port may follow the host, and nothing else: `Uri` takes any word for one.
+        let is_public =
+            |host: &str, all: &str| host.contains('.') && (all == host || uri.port_u16().is_some());
+        return match uri.authority() {
+            Some(all) if is_public(all.host(), all.as_str()) => Ok(()),
             _ => Err(format!("link {target}: the host is no public name")),
         };
     }
