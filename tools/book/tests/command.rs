@@ -245,6 +245,12 @@ fn a_change_reloads_the_page_and_a_mistake_does_not() {
     assert!(server.get("/one.html").contains("The first text."));
     assert!(server.get("/one.html").contains("__livereload"));
     assert!(server.get("/none.html").starts_with("HTTP/1.1 404"));
+    // A browser that goes back to the page asks for it again.
+    assert!(
+        server
+            .get("/one.html")
+            .contains("\r\ncache-control: no-store\r\n")
+    );
 
     let mut page = server.open_page();
     // A ping, masked with zeros: the browser is still there.
@@ -432,6 +438,28 @@ fn ending_it_in_the_middle_of_a_build_leaves_no_folder_behind() {
     assert!(sent.success());
     assert!(child.wait().unwrap().success());
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_first_build_that_never_ends_can_be_ended() {
+    let folder = small_book();
+    let root = folder.path();
+    fs::remove_file(root.join(PAGE)).unwrap();
+    let made = Command::new("mkfifo").arg(root.join(PAGE)).status();
+    assert!(made.unwrap().success());
+    let temp = tempfile::tempdir().unwrap();
+    let mut child = book(root, &["serve", "--port", "0"])
+        .env("TMPDIR", temp.path())
+        .spawn()
+        .unwrap();
+    // Opened as soon as the build reads the page, of which it then waits for the end.
+    let page = fs::OpenOptions::new().write(true).open(root.join(PAGE));
+    let sent = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(sent.unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    drop(page);
 }
 
 #[cfg(unix)]
