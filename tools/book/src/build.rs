@@ -53,8 +53,8 @@ pub(crate) fn build(root: &Path) -> Result<()> {
         .prefix(".book-")
         .tempdir_in(root)
         .with_context(|| format!("make a folder in {}", root.display()))?;
-    let site = fresh.path().join("book");
-    let pages = build_into(root, &site, false, &mut Figures::default())?;
+    let built = fresh.path().join("book");
+    let pages = build_into(root, &built, false, &mut Figures::default())?;
     let rendered = started.elapsed();
 
     let site = root.join("book");
@@ -62,7 +62,7 @@ pub(crate) fn build(root: &Path) -> Result<()> {
         std::fs::rename(&site, fresh.path().join("old"))
             .with_context(|| format!("put {} aside", site.display()))?;
     }
-    std::fs::rename(fresh.path().join("book"), &site)
+    std::fs::rename(&built, &site)
         .with_context(|| format!("put the new site into {}", site.display()))?;
     let site = site.display();
     crate::serve::say(

@@ -279,6 +279,25 @@ fn a_change_reloads_the_page_and_a_mistake_does_not() {
     assert!(server.get("/one.html").contains("Renamed"));
 }
 
+/// Asks until it holds.
+#[cfg(unix)]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let due = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < due, "{what} is never seen");
+        thread::yield_now();
+    }
+}
+
+/// Sends the signal, which is no failure.
+#[cfg(unix)]
+fn end(child: &mut Child, signal: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", signal, &id]).status();
+    assert!(sent.unwrap().success());
+    assert!(child.wait().unwrap().success(), "{signal}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_folder_that_another_has_replaced_is_watched() {
@@ -292,11 +311,7 @@ fn a_folder_that_another_has_replaced_is_watched() {
     for (file, text) in [(PAGE, "Another text."), ("theme/head.hbs", "<!-- new -->")] {
         write(root, file, &format!("# One {{#one}}\n\n{text}\n"));
         // The return of the folder may be built more than once, so no count of builds tells.
-        let due = Instant::now() + DEADLINE;
-        while !server.get("/one.html").contains(text) {
-            assert!(Instant::now() < due, "{file} is never seen");
-            thread::yield_now();
-        }
+        until(file, || server.get("/one.html").contains(text));
     }
 }
 
@@ -385,12 +400,7 @@ fn ending_it_leaves_no_folder_behind() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().starts_with("serving on")));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
-        let sent = Command::new("kill")
-            .args(["-s", signal, &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(sent.success());
-        assert!(child.wait().unwrap().success(), "{signal}");
+        end(&mut child, signal);
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "{signal}");
     }
 }
@@ -426,17 +436,8 @@ fn ending_it_in_the_middle_of_a_build_leaves_no_folder_behind() {
         .unwrap()
         .path();
     write(root, PAGE, "# One {#one}\n\nThe second text.\n");
-    let due = Instant::now() + DEADLINE;
-    while !builds.join("2").exists() {
-        assert!(Instant::now() < due, "the second build never begins");
-        thread::yield_now();
-    }
-    let sent = Command::new("kill")
-        .arg(child.id().to_string())
-        .status()
-        .unwrap();
-    assert!(sent.success());
-    assert!(child.wait().unwrap().success());
+    until("the second build", || builds.join("2").exists());
+    end(&mut child, "TERM");
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
 }
 
@@ -455,9 +456,7 @@ fn a_first_build_that_never_ends_can_be_ended() {
         .unwrap();
     // Opened as soon as the build reads the page, of which it then waits for the end.
     let page = fs::OpenOptions::new().write(true).open(root.join(PAGE));
-    let sent = Command::new("kill").arg(child.id().to_string()).status();
-    assert!(sent.unwrap().success());
-    assert!(child.wait().unwrap().success());
+    end(&mut child, "TERM");
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
     drop(page);
 }

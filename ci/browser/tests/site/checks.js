@@ -29,7 +29,8 @@ globalThis.findOverflow = width => {
 };
 
 // What moves under the eyes of a reader while the page loads. The browser tells it between two frames. In the sidebar
-// toc.js puts in the headings of the chapter.
+// toc.js puts in the headings of the chapter. A page may also be shown when no more of it has arrived than the menu bar;
+// whether that happens is up to the network, so it is looked at without waiting for it.
 globalThis.findJumps = () => new Promise(resolve => {
   const content = document.getElementById('mdbook-content');
   const main = content.querySelector('main');
@@ -37,7 +38,7 @@ globalThis.findJumps = () => new Promise(resolve => {
   main.hidden = true;
   const before = content.getBoundingClientRect().top;
   main.hidden = false;
-  if (before !== top) resolve([`the box of the text moves by ${top - before} px when its first line arrives`]);
+  if (before !== top) return resolve([`the box of the text moves by ${top - before} px when its first line arrives`]);
 
   const found = [];
   const shifts = new PerformanceObserver(list => found.push(...list.getEntries()));
